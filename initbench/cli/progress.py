@@ -1,0 +1,140 @@
+"""Live progress of a run: a bar in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from initbench.store.artifact import StoredArtifact
+from initbench.store.record import Record, TrialStatus
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from initbench.cli.terminal import Terminal
+    from initbench.execution.events import Progress
+
+_LINE_EVERY_SECONDS = 5.0
+
+
+class RunProgress:
+    """Shows trials done, current accuracy and time left while a plan is executed.
+
+    `labels` names each trial for people; `on_commit` is told each outcome (the MLflow mirror).
+    """
+
+    def __init__(
+        self,
+        terminal: Terminal,
+        labels: dict[str, str],
+        estimate_seconds: float | None,
+        on_commit: Callable[[Record], None],
+    ) -> None:
+        self._terminal = terminal
+        self._labels = labels
+        self._estimate = estimate_seconds
+        self._on_commit = on_commit
+        self._done = 0
+        self._troubled = 0
+        self._accuracy: float | None = None
+        self._current = "starting workers"
+        self._started = time.monotonic()
+        self._last_line = self._started
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> RunProgress:
+        if self._terminal.err.is_terminal and not self._terminal.quiet:
+            self._bar = _bar(self._terminal)
+            self._task = self._bar.add_task("", total=len(self._labels), **self._fields())
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._refresh()
+            self._bar.stop()
+
+    def progress(self, progress: Progress) -> None:
+        """A trial was evaluated."""
+        self._accuracy = progress.accuracy
+        self._current = self._labels.get(progress.trial, progress.trial[:12])
+        self._refresh()
+
+    def committed(self, outcome: Record | StoredArtifact) -> None:
+        """A record or an artifact has just been committed."""
+        if not isinstance(outcome, Record):
+            return
+        self._on_commit(outcome)
+        if outcome.key not in self._labels:
+            return
+        self._done += 1
+        if outcome.status is not TrialStatus.DONE:
+            self._troubled += 1
+            reason = outcome.failure.message if outcome.failure else ""
+            self._terminal.warning(
+                f"{self._labels[outcome.key]} {outcome.status.value}: {reason.splitlines()[0]}"
+                if reason
+                else f"{self._labels[outcome.key]} {outcome.status.value}"
+            )
+        self._refresh()
+
+    def waiting(self) -> None:
+        """Nothing happened for a moment."""
+        self._refresh()
+
+    def _refresh(self) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self._done, **self._fields())
+        elif time.monotonic() - self._last_line >= _LINE_EVERY_SECONDS:
+            self._last_line = time.monotonic()
+            fields = self._fields()
+            self._terminal.info(
+                f"{self._done}/{len(self._labels)} trials, {fields['left']} left"
+                f"{fields['accuracy']}{fields['trouble']}"
+            )
+
+    def _fields(self) -> dict[str, Any]:
+        accuracy = "" if self._accuracy is None else f", accuracy {100 * self._accuracy:.1f} %"
+        return {
+            "accuracy": accuracy + f" ({self._current})",
+            "left": clock(self._seconds_left()),
+            "trouble": f", {self._troubled} without result" if self._troubled else "",
+        }
+
+    def _seconds_left(self) -> float | None:
+        elapsed = time.monotonic() - self._started
+        if self._done == 0:
+            return None if self._estimate is None else max(self._estimate - elapsed, 0.0)
+        return elapsed / self._done * (len(self._labels) - self._done)
+
+
+def _bar(terminal: Terminal) -> Bar:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    return Bar(
+        MofNCompleteColumn(),
+        TextColumn("trials"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[left]} left{task.fields[accuracy]}{task.fields[trouble]}"),
+        console=terminal.err,
+        refresh_per_second=4,
+    )
+
+
+def clock(seconds: float | None) -> str:
+    """Return a duration as minutes and seconds: `1:05`, `2:03:04`; `?` where it is not known."""
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

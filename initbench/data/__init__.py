@@ -1,0 +1,1 @@
+"""Data sets: contract, splits, resizing, fingerprints, and batches on the device."""

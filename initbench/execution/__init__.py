@@ -1,0 +1,1 @@
+"""Execution: jobs, workers, devices, the scheduler; the only room that knows processes."""

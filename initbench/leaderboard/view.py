@@ -1,0 +1,131 @@
+"""What the page shows of a suite, as text: the template only lays it out.
+
+Everything here is derived from `SuiteResults`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from initbench.leaderboard.board import Board, Source, boards_of, margin_of
+from initbench.leaderboard.text import https_url, slug
+from initbench.results import SuiteResults
+
+TESTS = {"paired_t": "paired t-test on shared seeds", "welch": "Welch's t-test"}
+CORRECTIONS = {
+    "holm": "Holm, over all comparisons of one measure",
+    "bonferroni": "Bonferroni, over all comparisons of one measure",
+    "none": "none",
+}
+
+
+@dataclass(frozen=True)
+class SuiteView:
+    """One suite, as it is laid out."""
+
+    id: str
+    results: SuiteResults
+    variant: str
+    reduced: str  # the mark that stands wherever numbers of a reduced profile do
+    confidence: str
+    conditions: list[tuple[str, str]]
+    measures: list[str]
+    boards: list[Board]
+    sources: list[Source]
+    environment: list[tuple[str, str]]
+
+
+def views_of(results: Sequence[SuiteResults]) -> list[SuiteView]:
+    """Arrange suites for the page, each with an anchor of its own."""
+    anchors = _anchors(results)
+    return [_view(suite, anchor) for suite, anchor in zip(results, anchors, strict=True)]
+
+
+def _view(results: SuiteResults, anchor: str) -> SuiteView:
+    sources = _sources(results)
+    profile = f"profile {results.profile}" if results.profile else ""
+    return SuiteView(
+        id=anchor,
+        results=results,
+        variant=" · ".join(part for part in (results.suite, profile) if part),
+        reduced=f"reduced {profile}".rstrip() if results.reduced else "",
+        confidence=f"{100 * results.confidence:g} %",
+        conditions=_conditions(results),
+        measures=list(dict.fromkeys(row.measure for row in results.rows)),
+        boards=boards_of(results, sources, anchor),
+        sources=sources,
+        environment=[(name, _seen(values)) for name, values in results.environment.items()],
+    )
+
+
+def _anchors(results: Sequence[SuiteResults]) -> list[str]:
+    """Return an anchor for each suite: its name and profile, with a number where two are alike."""
+    names = [slug(f"{suite.suite}-{suite.profile or ''}") or "suite" for suite in results]
+    # No slug holds two hyphens in a row, so numbered anchors and the page's own are unlike all
+    # others.
+    return [
+        name if names.count(name) == 1 else f"{name}--{names[: i + 1].count(name)}"
+        for i, name in enumerate(names)
+    ]
+
+
+def _conditions(results: SuiteResults) -> list[tuple[str, str]]:
+    profile = results.profile or "none: the whole suite"
+    seeds = sorted({seed for row in results.rows for seed in row.values})
+    statuses = Counter(results.trials.values())
+    units = {row.measure: row.unit for row in results.rows}
+    margins = [f"{m}: {margin_of(results, m, units.get(m, ''))}" for m in results.margins]
+    return [
+        ("Reference", results.reference),
+        ("Test", TESTS.get(results.test, results.test)),
+        ("Correction", CORRECTIONS.get(results.correction, results.correction)),
+        ("Confidence", f"{100 * results.confidence:g} %"),
+        ("Margins of equivalence", "; ".join(margins) or "none: nothing is called equivalent"),
+        ("Seeds", f"{len(seeds)} ({_ranges(seeds)})" if seeds else "none yet"),
+        ("Trials", ", ".join(f"{n:,} {status}" for status, n in sorted(statuses.items()))),
+        ("Profile", f"{profile} (reduced)" if results.reduced else profile),
+    ]
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Write rising numbers as ranges.
+
+    >>> _ranges([0, 1, 2, 5, 7, 8])
+    '0–2, 5, 7–8'
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+
+
+def _sources(results: SuiteResults) -> list[Source]:
+    """Number the cited works in the order of the initialisers; variants of one share a number."""
+    labels: dict[tuple[str, str | None, str], list[str]] = {}
+    for label, cited in results.citations.items():
+        plugin = " ".join(part for part in (cited.get("plugin"), cited.get("version")) if part)
+        work = (cited.get("text") or "", cited.get("url"), plugin)
+        labels.setdefault(work, []).append(label)
+    return [
+        Source(number, text, https_url(url), plugin, cited_by)
+        for number, ((text, url, plugin), cited_by) in enumerate(labels.items(), start=1)
+    ]
+
+
+def _seen(values: Any) -> str:
+    """Write what records saw, with the number of trials where they saw different things.
+
+    >>> _seen({"2.11.0": 8, "2.12.0": 2}), _seen({"cpu": 10})
+    ('2.11.0 (8 trials), 2.12.0 (2 trials)', 'cpu')
+    """
+    if not isinstance(values, Mapping):
+        return str(values)
+    if len(values) == 1:
+        return str(next(iter(values)))
+    return ", ".join(f"{value} ({count} trials)" for value, count in values.items())

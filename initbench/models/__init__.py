@@ -1,0 +1,1 @@
+"""Architectures, and what initialisers ask of them."""

@@ -1,0 +1,54 @@
+"""The modules that architectures need and `torch.nn` lacks.
+
+A model file stays importable without torch and imports this one when it builds.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class PadShortcut(nn.Module):
+    """Shortcut A: every `stride`-th row and column, zero channels half in front, half behind."""
+
+    def __init__(self, width_in: int, width_out: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.padding = (width_out - width_in) // 2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x[:, :, :: self.stride, :: self.stride]
+        return functional.pad(x, (0, 0, 0, 0, self.padding, self.padding))
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions with batch norm, the shortcut added before the last ReLU."""
+
+    def __init__(
+        self, width_in: int, width_out: int, stride: int, shortcut: Literal["A", "B"]
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width_in, width_out, 3, stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(width_out)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(width_out, width_out, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width_out)
+        self.relu2 = nn.ReLU()
+        self.shortcut: nn.Module
+        if width_in == width_out and stride == 1:
+            self.shortcut = nn.Identity()
+        elif shortcut == "A":
+            self.shortcut = PadShortcut(width_in, width_out, stride)
+        else:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(width_in, width_out, 1, stride, bias=False), nn.BatchNorm2d(width_out)
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.relu1(self.norm1(self.conv1(x)))
+        out = self.norm2(self.conv2(out))
+        return self.relu2(out + self.shortcut(x))  # type: ignore[no-any-return]

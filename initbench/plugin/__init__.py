@@ -1,0 +1,1 @@
+"""Initialisers and everything else that plugins add: contracts, discovery, checked use."""

@@ -1,0 +1,1 @@
+"""Keys, records, artifacts, and every path inside the results folder."""

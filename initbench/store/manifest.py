@@ -1,0 +1,84 @@
+"""The manifest: a suite as it was run, enough to make tables and the page without any plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from initbench.store.identity import digest
+
+MANIFEST_FORMAT = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InitialiserNote(_Part):
+    """What readers should know about one initialiser of the suite."""
+
+    label: str
+    name: str
+    config: dict[str, Any]
+    scope: str
+    summary: str
+    citation: str
+    url: str | None
+    distribution: str
+    distribution_version: str
+
+
+class MeasureChoice(_Part):
+    """A measure of the suite with its complete configuration."""
+
+    name: str
+    config: dict[str, Any]
+    label: str
+
+
+class TrialEntry(_Part):
+    """Where one trial stands in the suite."""
+
+    key: str
+    initialiser: str  # label
+    model: str  # label
+    dataset: str  # label
+    seed: int
+    artifact: str | None = None
+
+
+class SuiteManifest(_Part):
+    """A suite, expanded: what was asked, what it is made of, and which trials answer it."""
+
+    format: int = MANIFEST_FORMAT
+    name: str  # the file's name without suffix
+    profile: str | None
+    reduced: bool
+    title: str
+    question: str
+    citation: str | None
+    command: str  # that reproduces it
+    source: str  # the YAML text
+    overrides: list[str]
+    seeds: list[int]
+    reference: str
+    test: Literal["paired_t", "welch"]
+    correction: Literal["holm", "bonferroni", "none"]
+    confidence: float
+    margins: dict[str, float]  # by measure label
+    measures: list[MeasureChoice]
+    initialisers: list[InitialiserNote]
+    trials: list[TrialEntry]
+    zoos: dict[str, list[str]] = {}  # artifact key -> keys of the zoo trials behind it
+
+    @property
+    def id(self) -> str:
+        """A short digest by which page, MLflow and file name know this variant of the suite."""
+        return manifest_id(self.name, self.profile, self.overrides)
+
+
+def manifest_id(name: str, profile: str | None, overrides: Sequence[str]) -> str:
+    """Return the id of a variant of a suite; the order of overrides does not matter."""
+    return digest({"name": name, "profile": profile, "overrides": sorted(overrides)})[:16]

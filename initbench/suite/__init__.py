@@ -1,0 +1,1 @@
+"""The suite language: reading, checking and changing suites, and expanding them into plans."""

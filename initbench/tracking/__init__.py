@@ -1,0 +1,1 @@
+"""MLflow, mirrored from records by one writer."""

@@ -1,0 +1,94 @@
+"""Estimates: how long a trial will take, from a few real steps on made-up images."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from initbench.data.dataset import ImageSplits, Split
+from initbench.data.resident import ResidentData
+from initbench.training.evaluation import evaluate
+from initbench.training.numerics import reproducible
+from initbench.training.recipe import Constant, Recipe
+from initbench.training.schedule import evaluation_steps, total_steps
+from initbench.training.trainer import Member, Run, check_recipe
+
+_ENOUGH_SECONDS = 0.15  # of measuring: once for steps, once for evaluations
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """What of a data set decides how long training takes: numbers of images and their size."""
+
+    train: int
+    validation: int
+    test: int
+    channels: int
+    image_size: int
+    classes: int
+
+    @classmethod
+    def of(cls, splits: ImageSplits) -> DataShape:
+        return cls(
+            train=len(splits.train),
+            validation=len(splits.validation),
+            test=len(splits.test),
+            channels=splits.channels,
+            image_size=splits.image_size,
+            classes=splits.classes,
+        )
+
+
+def seconds_per_trial(network: torch.nn.Module, shape: DataShape, recipe: Recipe) -> float:
+    """Return the CPU seconds that a trial takes on one thread, evaluations included.
+
+    Times steps and evaluations of a copy of `network` on random images: at least two of each, for
+    less than half a second in all where the network is small. Raises UserError where the recipe
+    does not fit the data.
+    """
+    check_recipe(recipe, shape.train, torch.device("cpu"))
+    data = _random_images(shape, count=recipe.batch_size)
+    alike = recipe.model_copy(update={"schedule": Constant()})  # the real one is for more steps
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with reproducible(0, data.device):
+            run = Run(Member(copy.deepcopy(network), seed=0), data, alike)
+            indices = torch.arange(recipe.batch_size)
+            step_seconds = _seconds(lambda: run.take_step(indices, None))
+            evaluation_seconds = _seconds(lambda: evaluate(run.network, data, "validation"))
+    finally:
+        torch.set_num_threads(threads)
+    evaluations = len(evaluation_steps(recipe, shape.train))
+    images_evaluated = evaluations * shape.validation + 3 * shape.test  # initial, best and last
+    return (
+        total_steps(recipe, shape.train) * step_seconds
+        + images_evaluated * evaluation_seconds / recipe.batch_size
+    )
+
+
+def _random_images(shape: DataShape, count: int) -> ResidentData:
+    draws = torch.Generator().manual_seed(0)
+    size = (count, shape.channels, shape.image_size, shape.image_size)
+    split = Split(
+        images=torch.randint(0, 256, size, generator=draws, dtype=torch.uint8),
+        labels=torch.randint(0, shape.classes, (count,), generator=draws),
+        ids=torch.arange(count),
+    )
+    mean, std = (0.5,) * shape.channels, (0.25,) * shape.channels
+    return ResidentData.of(ImageSplits(split, split, split, shape.classes, mean, std))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Return the mean CPU time of one call, after a first one that is not counted."""
+    work()
+    calls = 0
+    start = time.process_time()
+    while (passed := time.process_time() - start) < _ENOUGH_SECONDS:
+        work()
+        calls += 1
+    return passed / calls

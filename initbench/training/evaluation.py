@@ -1,0 +1,77 @@
+"""Evaluation: how good a network is on a split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from initbench.data.dataset import SplitName
+from initbench.data.resident import ResidentData
+
+EVALUATION_PIXELS = 1_000_000
+"""Height x width x images of one batch: 1,275 images of 28 x 28, 19 of 224 x 224."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a network achieves on a split."""
+
+    accuracy: float  # share of images whose largest logit is that of the label
+    loss: float  # mean cross entropy in nats, without label smoothing; may be infinite or NaN
+
+
+def evaluate(
+    network: torch.nn.Module,
+    data: ResidentData,
+    split: SplitName,
+    *,
+    batch_statistics: bool = False,
+) -> Scores:
+    """Return the scores of `network` on the whole split, in eval mode and float32.
+
+    With `batch_statistics`, batch norm uses the statistics of each batch (about EVALUATION_PIXELS
+    large) in place of its running ones, as is usual for networks whose weights were predicted.
+    Modes and running statistics are left as they were.
+
+    Logits that are NaN count as wrong. The loss is computed and summed in float64.
+    """
+    height, width = data.split(split).images.shape[-2:]
+    size = max(EVALUATION_PIXELS // (height * width), 1)
+    with _evaluating(network, batch_statistics), torch.no_grad():
+        correct = torch.zeros((), dtype=torch.int64, device=data.device)
+        loss = torch.zeros((), dtype=torch.float64, device=data.device)
+        for images, labels in data.batches(split, size):
+            logits = network(images)
+            hits = (logits.argmax(1) == labels) & ~logits.isnan().any(1)
+            correct += hits.sum()
+            loss += F.cross_entropy(logits.double(), labels, reduction="sum")
+    images_seen = len(data.split(split))
+    return Scores(correct.item() / images_seen, loss.item() / images_seen)
+
+
+def has_batch_norm(network: torch.nn.Module) -> bool:
+    """Say whether scores with batch statistics can differ from the ordinary ones."""
+    return any(isinstance(module, _BatchNorm) for module in network.modules())
+
+
+@contextmanager
+def _evaluating(network: torch.nn.Module, batch_statistics: bool) -> Iterator[None]:
+    modes = [(module, module.training) for module in network.modules()]
+    norms = [(m, m.track_running_stats) for m in network.modules() if isinstance(m, _BatchNorm)]
+    network.eval()
+    if batch_statistics:
+        for norm, _ in norms:
+            norm.train()
+            norm.track_running_stats = False  # so that this pass leaves no trace in them
+    try:
+        yield
+    finally:
+        for norm, tracks in norms:
+            norm.track_running_stats = tracks
+        for module, mode in modes:
+            module.training = mode

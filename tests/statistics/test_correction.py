@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from initbench.statistics.correction import Correction, correct, level_to_beat
+
+ps = st.lists(st.none() | st.floats(0, 1), max_size=8)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_garbage() -> Iterator[None]:
+    """Keep what exists out of the way: statsmodels collects garbage in each call of Holm."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def holm_by_hand(family: list[float]) -> list[float]:
+    order = sorted(range(len(family)), key=lambda i: family[i])
+    corrected, highest = [0.0] * len(family), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(family) - rank) * family[i]))
+        corrected[i] = highest
+    return corrected
+
+
+@given(ps)
+def test_holm_by_hand_and_rule_17_undefined_p_values_do_not_count(
+    family: list[float | None],
+) -> None:
+    corrected = correct(family, "holm")
+    raw = [p for p in family if p is not None]
+    holm = [p for p in corrected if p is not None]
+    assert [p is None for p in corrected] == [p is None for p in family]
+    assert holm == pytest.approx(holm_by_hand(raw))
+    assert all(h >= p for p, h in zip(raw, holm, strict=True))
+    order = np.argsort(raw, kind="stable")
+    assert np.all(np.diff(np.array(holm)[order]) >= 0)
+
+
+@given(ps)
+def test_bonferroni_by_hand(family: list[float | None]) -> None:
+    size = sum(p is not None for p in family)
+    expected = [None if p is None else min(1.0, size * p) for p in family]
+    assert correct(family, "bonferroni") == pytest.approx(expected)
+
+
+def test_none_leaves_p_values_as_they_are() -> None:
+    assert correct([0.01, None, 0.2], "none") == [0.01, None, 0.2]
+    assert correct([None], "holm") == [None]
+    assert correct([], "bonferroni") == []
+
+
+@given(ps, st.sampled_from(["holm", "bonferroni", "none"]))
+def test_rule_25_an_open_comparison_that_beats_the_level_becomes_significant(
+    family: list[float | None], method: Correction
+) -> None:
+    alpha = 0.05
+    corrected = correct(family, method)
+    level = level_to_beat(corrected, method, alpha)
+    for i, p in enumerate(corrected):
+        if p is not None and p > alpha:
+            better: list[float | None] = [*family[:i], level * 0.999, *family[i + 1 :]]
+            changed = correct(better, method)[i]
+            assert changed is not None
+            assert changed <= alpha

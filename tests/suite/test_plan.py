@@ -1,0 +1,212 @@
+"""Expansion: what a suite amounts to, and what of it remains to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from initbench.api import (
+    Citation,
+    Config,
+    CoverageMap,
+    Initialisation,
+    Initialiser,
+    Scope,
+    Source,
+    Support,
+    Target,
+    ZooSource,
+)
+from initbench.errors import PluginError, UserError
+from initbench.plugin.discovery import Entry, discover
+from initbench.plugin.registry import Registry
+from initbench.suite.load import load_suite
+from initbench.suite.plan import Plan, expand
+
+SUITE = """\
+title: A suite
+question: Which?
+models: [zoo_cnn]
+datasets: [digits]
+initialisers: [default, he, {name: he, mode: fan_out, label: he out}]
+recipe: digits_quick
+seeds: 3
+measures: [test_accuracy, {name: steps_to_threshold, threshold: 0.9}]
+comparisons: {reference: default, margins: {steps_to_0.9: 10}}
+"""
+
+
+class _Learner(Initialiser[Config]):
+    scope = Scope.LOCAL
+    summary = "a test"
+    citation = Citation("Nobody, 2026")
+    version = "1"
+
+    def initialise(self, network: Any, job: Initialisation) -> CoverageMap:
+        raise AssertionError("expansion initialises nothing")
+
+
+class Learner(_Learner):
+    name = "learner"
+
+    def sources(self, target: Target) -> tuple[Source, ...]:
+        return (ZooSource(count=2, recipe={**target.recipe, "epochs": 1}),)
+
+
+class LearnerOfLearners(_Learner):
+    name = "learner_of_learners"
+
+    def sources(self, target: Target) -> tuple[Source, ...]:
+        return (ZooSource(count=2, initialiser="learner"),)
+
+
+class Circular(_Learner):
+    name = "circular"
+
+    def sources(self, target: Target) -> tuple[Source, ...]:
+        return (ZooSource(count=1, initialiser="circular"),)
+
+
+class Rude(_Learner):
+    name = "rude"
+
+    def supports(self, anatomy: Any) -> Support:
+        raise SystemExit("I quit")
+
+
+def registry() -> Registry:
+    classes = [Learner, LearnerOfLearners, Circular, Rude]
+    return Registry(
+        [
+            *discover(),
+            *(
+                Entry("initialiser", c.name, "test-learners", "1.0", f"{__name__}:{c.__name__}")
+                for c in classes
+            ),
+        ]
+    )
+
+
+def plan_of(folder: Path, text: str = SUITE, name: str = "suite", **options: Any) -> Plan:
+    path = folder / f"{name}.yaml"
+    path.write_text(text)
+    return expand(
+        load_suite(path, **options), registry(), lambda dataset: dataset.pinned_fingerprint() or ""
+    )
+
+
+def none(key: str) -> bool:
+    return False
+
+
+def every(key: str) -> bool:
+    return True
+
+
+def test_trials_come_seed_by_seed_so_that_an_interrupted_run_is_balanced(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    entries = [(entry.seed, entry.initialiser) for entry in plan.manifest.trials]
+    assert entries == [(s, i) for s in range(3) for i in ("default", "he", "he out")]
+    assert list(plan.trials) == [entry.key for entry in plan.manifest.trials]
+    assert len(plan.data) == 1
+    assert not plan.zoo_trials
+
+
+def test_keys_do_not_depend_on_name_order_labels_or_selection(tmp_path: Path) -> None:
+    everything = set(plan_of(tmp_path).trials)
+    reordered = SUITE.replace(
+        "[default, he, {name: he, mode: fan_out, label: he out}]",
+        "[{name: he, mode: fan_out, distribution: normal, label: outwards}, default, he]",
+    )
+    assert set(plan_of(tmp_path, reordered, "other").trials) == everything
+    assert set(plan_of(tmp_path, only=["initialiser=he"]).trials) < everything
+    assert everything < set(plan_of(tmp_path, seeds=5).trials)
+
+
+def test_the_complete_configuration_is_in_the_identity(tmp_path: Path) -> None:
+    trial = next(iter(plan_of(tmp_path).trials.values()))
+    assert trial.model.config["activation"] == "tanh"
+    assert trial.recipe["optimiser"]["betas"] == [0.9, 0.999]
+    assert trial.data.size == 28
+
+
+def test_a_zoo_is_expanded_into_trials_that_others_can_share(tmp_path: Path) -> None:
+    text = SUITE.replace("[default, he,", "[default, learner, learner_of_learners, he,")
+    plan = plan_of(tmp_path, text)
+    assert len(plan.trials) == 15
+    # learner: 2 zoo trials. learner_of_learners: 2 more, started by a learner of its own target,
+    # whose zoo is the first one again.
+    assert len(plan.zoo_trials) == 4
+    assert len(plan.fittings) == 2
+    assert set(plan.manifest.zoos) == set(plan.fittings)
+    seeds = {trial.seed for trial in plan.zoo_trials.values()}
+    assert min(seeds) >= 1_000_000
+
+
+def test_pending_is_pruned_from_the_leaves_up(tmp_path: Path) -> None:
+    text = SUITE.replace("[default, he,", "[default, learner, he,")
+    plan = plan_of(tmp_path, text)
+    assert plan.pending(none, none, none) == plan
+    finished = plan.pending(every, every, none)
+    assert not finished.all_trials
+    assert not finished.fittings
+    assert not finished.data
+    # The trials are missing, but the fitted state is there: its zoo is not needed any more.
+    fitted = plan.pending(none, none, every)
+    assert not fitted.zoo_trials
+    assert not fitted.data
+    assert len(fitted.trials) == len(plan.trials)
+    # Only trials that learn nothing are missing: nothing needs to be fitted.
+    plain = {key for key, trial in plan.trials.items() if trial.artifact is None}
+    left = plan.pending(lambda key: key not in plain, none, none)
+    assert set(left.trials) == plain
+    assert not left.fittings
+    assert len(left.data) == 1
+    # A zoo trial whose weights are gone has to be trained again before anything learns from it.
+    assert plan.pending(lambda key: key not in plan.trials, none, none).zoo_trials
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "words"),
+    [
+        ("zoo_cnn]", "zoo_cn]", "suite.yaml:3:", ["unknown model `zoo_cn`", "`zoo_cnn`"]),
+        ("mode: fan_out", "mode: fan_ou", "suite.yaml:5:", ["fan_ou", "fan_out"]),
+        ("seeds: 3", "seeds: 3\nprofiles: {x: {seeds: 0}}", "suite.yaml:8:", ["seeds"]),
+        ("steps_to_0.9", "steps_to_0.8", "suite.yaml:9:", ["`steps_to_0.8`", "`steps_to_0.9`"]),
+        ("default, he,", "default, rude,", "suite.yaml:5:", ["rude", "I quit"]),
+    ],
+)
+def test_what_cannot_be_resolved_is_named_with_its_place(
+    tmp_path: Path, old: str, new: str, place: str, words: list[str]
+) -> None:
+    with pytest.raises((UserError, PluginError)) as caught:
+        plan_of(tmp_path, SUITE.replace(old, new))
+    assert place in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_cycle_of_sources_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="cycle"):
+        plan_of(tmp_path, SUITE.replace("[default, he,", "[default, circular, he,"))
+
+
+def test_expansion_leaves_the_random_state_alone(tmp_path: Path) -> None:
+    import torch
+
+    before = torch.get_rng_state()
+    plan_of(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_manifest_says_what_readers_need(tmp_path: Path) -> None:
+    manifest = plan_of(tmp_path).manifest
+    notes: Mapping[str, Any] = {note.label: note for note in manifest.initialisers}
+    assert notes["he out"].config["mode"] == "fan_out"
+    assert "He" in notes["he"].citation
+    assert notes["he"].distribution == "initbench"
+    assert [measure.label for measure in manifest.measures] == ["test_accuracy", "steps_to_0.9"]
+    assert manifest.margins == {"steps_to_0.9": 10}
