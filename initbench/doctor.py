@@ -168,6 +168,7 @@ def _results(results: Path) -> Iterator[Finding]:
 
 
 def _mlflow(results: Path) -> Iterator[Finding]:
+    from initbench.tracking.connection import problem
     from initbench.tracking.location import location
 
     installed = _installed("mlflow")
@@ -180,7 +181,13 @@ def _mlflow(results: Path) -> Iterator[Finding]:
         )
         return
     where = location(results)
-    yield Finding("mlflow", "fine", f"mlflow {installed}, tracking to {where}")
+    wrong = problem(where)
+    if wrong is not None:
+        yield Finding(
+            "mlflow", "wrong", f"{where}: {wrong}", "mend it, then `initbench mlflow sync`"
+        )
+    else:
+        yield Finding("mlflow", "fine", f"mlflow {installed}, tracking to {where}")
 
 
 def _installed(distribution: str) -> str | None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+_NAME_WIDTH = 20
+
+
 class Terminal:
     """Prints messages, tables and documents; plain text where nobody is watching."""
 
@@ -82,11 +85,14 @@ class Terminal:
             box=box.SIMPLE_HEAD,
             pad_edge=False,
         )
-        for column in columns:
+        for i, column in enumerate(columns):
+            longest = max((len(row[i]) for row in rows), default=0)
             table.add_column(
                 Text(column),
                 justify="right" if column in numbers else "left",
                 overflow="fold",
+                # Names are read whole or not at all; numbers may go below each other.
+                min_width=min(longest, _NAME_WIDTH) if i == 0 else None,
             )
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))

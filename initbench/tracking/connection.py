@@ -16,6 +16,7 @@ from initbench.store import atomic
 from initbench.tracking.location import Location
 
 if TYPE_CHECKING:
+    from mlflow.entities import Experiment
     from mlflow.tracking import MlflowClient
 
 EXPERIMENT = "initbench"
@@ -97,15 +98,26 @@ def experiment_id(client: MlflowClient, where: Location) -> str:
             found = client.get_experiment_by_name(EXPERIMENT)  # another machine was faster
             if found is None:
                 raise
-    if where.artifacts and not _is_folder(found.artifact_location, where.artifacts):
-        raise TrackingError(
-            f"the results folder has moved since `{where.database}` was made, and MLflow cannot "
-            f"follow; delete it and `{where.artifacts}`: all of it is made anew from the records"
-        )
+    _check_place(found, where)
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     known: str = found.experiment_id
     return known
+
+
+def problem(where: Location) -> str | None:
+    """Return why MLflow cannot be used, None if it can; a database that is not there is fine."""
+    try:
+        with settings():
+            if where.database is not None and not where.database.exists():
+                _check_sqlite(where.database)
+                return None
+            found = connect(where).get_experiment_by_name(EXPERIMENT)
+            if found is not None:
+                _check_place(found, where)
+    except Exception as error:
+        return explain(error, where)
+    return None
 
 
 def explain(error: BaseException, where: Location) -> str:
@@ -115,6 +127,14 @@ def explain(error: BaseException, where: Location) -> str:
     )
     message = where.redact(message.replace("<database_uri>", str(where)))
     return message if len(message) <= 400 else f"{message[:400]}..."
+
+
+def _check_place(experiment: Experiment, where: Location) -> None:
+    if where.artifacts and not _is_folder(experiment.artifact_location, where.artifacts):
+        raise TrackingError(
+            f"the results folder has moved since `{where.database}` was made, and MLflow cannot "
+            f"follow; delete it and `{where.artifacts}`: all of it is made anew from the records"
+        )
 
 
 def _check_sqlite(database: Path) -> None:

@@ -62,7 +62,12 @@ def run_and_stop(
 ) -> int:
     """Start a command and stop it with a signal once some records are there; return its code."""
     process = subprocess.Popen(
-        command(*arguments), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(*arguments),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # Who starts the tests in the background may have had SIGINT ignored, which is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     deadline = time.monotonic() + 120
     while len(list((folder / "results" / "records").glob("*/*.json"))) < after_records:
