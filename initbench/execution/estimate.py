@@ -72,7 +72,7 @@ def _measured_seconds(trial: Trial, store: Store, registry: Registry, root: Path
     model = registry.model(trial.model.name, trial.model.config).thing
     shape = _shape(trial, store, registry, root)
     with torch.random.fork_rng(devices=[]):
-        network = model.build(shape.channels, shape.image_size, shape.classes)
+        network = model.laid_out(model.build(shape.channels, shape.image_size, shape.classes))
     return seconds_per_trial(network, shape, Recipe.model_validate(trial.recipe, strict=False))
 
 

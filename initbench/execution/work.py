@@ -287,7 +287,8 @@ def _start(
         batch=_calibration_batch(initialiser, trial, data),
         artifact=_fitted_state(workspace, trial),
     )
-    return _Start(trial, attempt, network, applied)
+    model = workspace.registry.model(trial.model.name, trial.model.config).thing
+    return _Start(trial, attempt, model.laid_out(network), applied)
 
 
 def _fitted_state(workspace: Workspace, trial: Trial) -> Artifact | None:

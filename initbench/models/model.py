@@ -20,6 +20,10 @@ class Model(ABC, Generic[ConfigT]):
     licence: ClassVar[str]
     version: ClassVar[str | None] = None
     """Bump it when the function computed for given weights changes."""
+    channels_last: ClassVar[bool] = False
+    """Whether the network trains faster with channels last in memory, and its forward pass can do
+    that. It is laid out so after its initialisation: what a generator draws into a tensor would
+    otherwise depend on the layout, and that on the version of torch."""
     api_version: ClassVar[int] = API_VERSION
     Config: ClassVar[type[Config]] = Config
 
@@ -29,6 +33,14 @@ class Model(ABC, Generic[ConfigT]):
     def image_size(self) -> int | None:
         """Return the height and width the network needs, or None where any size will do."""
         return None
+
+    def laid_out(self, network: torch.nn.Module) -> torch.nn.Module:
+        """Return a network of this model in the layout in which it is trained."""
+        if not self.channels_last:
+            return network
+        import torch
+
+        return network.to(memory_format=torch.channels_last)
 
     @abstractmethod
     def build(self, channels: int, image_size: int, classes: int) -> torch.nn.Module:

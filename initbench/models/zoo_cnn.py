@@ -48,6 +48,7 @@ class ZooCNN(Model[ZooCNNConfig]):
     )
     licence = "Apache-2.0"
     version = "1"
+    channels_last = True  # pooling is several times faster on a CPU
     Config = ZooCNNConfig
 
     def image_size(self) -> int:
@@ -55,7 +56,6 @@ class ZooCNN(Model[ZooCNNConfig]):
 
     def build(self, channels: int, image_size: int, classes: int) -> torch.nn.Module:
         """Return the network; pooling comes before the activation, as in the zoos."""
-        import torch
         from torch import nn
 
         if image_size != IMAGE_SIZE:
@@ -65,7 +65,7 @@ class ZooCNN(Model[ZooCNNConfig]):
             )
         name, rate = self.config.activation, self.config.dropout
         # Dropout follows the activations 1, 2 and 4, but not the last convolution.
-        network = nn.Sequential(
+        return nn.Sequential(
             OrderedDict[str, nn.Module](
                 conv1=nn.Conv2d(channels, 8, 5),  # 28 -> 24
                 pool1=nn.MaxPool2d(2),  # -> 12
@@ -84,5 +84,3 @@ class ZooCNN(Model[ZooCNNConfig]):
                 linear2=nn.Linear(20, classes),
             )
         )
-        # Images follow the layout of the weights; on a CPU pooling is then several times faster.
-        return network.to(memory_format=torch.channels_last)

@@ -74,3 +74,14 @@ def test_another_image_size_is_refused_with_the_size_it_needs() -> None:
     assert model.image_size() == 28
     with pytest.raises(UserError, match=r"28 x 28 pixels, got 32 x 32"):
         model.build(1, 32, 10)
+
+
+def test_it_is_built_contiguous_and_laid_out_channels_last_without_changing_its_function() -> None:
+    model = ZooCNN(ZooCNN.Config())
+    network = model.build(3, 28, 10)
+    assert all(parameter.is_contiguous() for parameter in network.parameters())
+    images = torch.randn(5, 3, 28, 28)
+    before = network(images)
+    laid_out = model.laid_out(network)
+    assert laid_out.conv2.weight.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(laid_out(images), before)
