@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from initbench import formatting
@@ -74,9 +75,7 @@ def _show_cell(
         columns,
         body,
         numbers=[column for column in columns[1:] if column != "verdict"],
-        caption="\n".join(
-            [_caption(results), *(f"{r.initialiser}: {r.note}" for r in rows if r.note)]
-        ),
+        caption="\n".join([_caption(results), *_notes([*rows, *compared.values()])]),
     )
 
 
@@ -101,6 +100,10 @@ def _count(row: Row) -> str:
     troubles = [(row.failed, "failed"), (row.missing, "missing")]
     listed = ", ".join(f"{count} {what}" for count, what in troubles if count)
     return f"{row.n} ({listed})" if listed else str(row.n)
+
+
+def _notes(noted: Sequence[Row | Comparison]) -> list[str]:
+    return [f"{x.initialiser}: {x.note}" for x in noted if x.note]
 
 
 def _caption(results: SuiteResults) -> str:

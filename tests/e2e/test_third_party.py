@@ -130,6 +130,29 @@ def test_a_plugin_that_raises_is_a_failed_record_and_the_suite_goes_on(
     assert sorted(states) == [TrialStatus.DONE] * 2 + [TrialStatus.FAILED] * 2
     page = (tmp_path / "results" / "leaderboard" / "index.html").read_text()
     assert "no luck with this seed" in page
+    again = environment.initbench("run", suite, "--no-mlflow", folder=tmp_path)
+    assert (again.code, "to do none" in again.err) == (3, True)
+    retried = environment.initbench("run", suite, "--no-mlflow", "--retry-failed", folder=tmp_path)
+    assert retried.code == 3
+    assert "cached 2, to do 2" in retried.err
+
+
+def test_its_data_set_model_and_measure_work_together_with_everybody_elses(
+    environment: Environment, tmp_path: Path
+) -> None:
+    text = (
+        SUITE.replace("zoo_cnn", "one_layer, mlp")
+        .replace("digits", "stripes")
+        .replace("test_accuracy", "test_accuracy, test_loss")
+    )
+    suite = write_suite(tmp_path, text, "stripes")
+    ended = environment.initbench("run", suite, "--no-mlflow", folder=tmp_path)
+    assert ended.code == 0, ended.err
+    assert "test_loss: one_layer on stripes" in ended.out
+    assert "test_accuracy: mlp on stripes" in ended.out
+    (fingerprint,) = {r.identity["data"]["fingerprint"] for r in records(tmp_path).values()}
+    assert len(fingerprint) == 64
+    assert {r.identity["data"]["size"] for r in records(tmp_path).values()} == {6}
 
 
 def test_a_bundled_suite_is_found_by_name(environment: Environment, tmp_path: Path) -> None:
