@@ -7,15 +7,18 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
 from initbench.errors import InitbenchError
+from initbench.plugin.discovery import HOOKS, Entry
+from initbench.plugin.hooks import PROJECT
 
 _LITTLE_SPACE_BYTES = 2 * 1024**3
+_PATIENCE_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -28,20 +31,20 @@ class Finding:
     repair: str = ""
 
 
-def examine(results: Path) -> Iterator[Finding]:
-    """Yield the findings of every check; a check that breaks is a finding itself."""
-    checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
-        ("python", _python),
-        ("torch", _torch),
-        ("devices", _devices),
-        ("data", _data),
-        ("plugins", _plugins),
-        ("results", lambda: _results(results)),
-        ("mlflow", lambda: _mlflow(results)),
-    ]
-    for subject, check in checks:
+def examine(results: Path, subjects: Collection[str] = ()) -> Iterator[Finding]:
+    """Yield what the checks find, all or those of `subjects`; one that breaks is a finding too."""
+    checks: dict[str, Callable[[], Iterator[Finding]]] = {
+        "python": _python,
+        "torch": _torch,
+        "devices": _devices,
+        "data": _data,
+        "plugins": _plugins,
+        "results": lambda: _results(results),
+        "mlflow": lambda: _mlflow(results),
+    }
+    for subject in subjects or checks:
         try:
-            yield from check()
+            yield from checks[subject]()
         except Exception as error:
             yield Finding(subject, "wrong", f"{type(error).__name__}: {error}")
 
@@ -126,13 +129,32 @@ def _plugins() -> Iterator[Finding]:
         "plugins", "fine", f"{len(entries)} entries of {len(distributions)} distribution(s)"
     )
     for entry in entries:
+        repair = f"pip install --upgrade {entry.distribution}  (or pip uninstall it)"
         if entry.problem:
-            yield Finding(
-                "plugins",
-                "wrong",
-                f"{entry.distribution} {entry.version}: {entry.problem}",
-                f"pip install --upgrade {entry.distribution}  (or pip uninstall it)",
-            )
+            yield Finding("plugins", "wrong", f"{entry.owner}: {entry.problem}", repair)
+        elif entry.distribution != PROJECT and entry.kind != HOOKS:
+            complaint = _complaint(entry)
+            if complaint is not None:
+                yield Finding("plugins", "wrong", complaint, repair)
+
+
+def _complaint(entry: Entry) -> str | None:
+    """Use a plugin's entry in a process of its own, which may hang or crash; say what is wrong."""
+    command = [sys.executable, "-m", "initbench", "plugins", "show", entry.name]
+    try:
+        done = subprocess.run(
+            [*command, "--kind", entry.kind],
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{entry.title} did not answer within {_PATIENCE_SECONDS} s"
+    said = [line for line in done.stderr.splitlines() if line.startswith(("warning: ", "error: "))]
+    if said:
+        return "; ".join(line.split(": ", 1)[1] for line in said)
+    return f"{entry.title} ended with exit code {done.returncode}" if done.returncode else None
 
 
 def _results(results: Path) -> Iterator[Finding]:

@@ -12,10 +12,13 @@ from initbench.cli import run_command
 from initbench.doctor import Finding, examine
 from initbench.store.store import Store
 from tests import factories
+from tests.plugin.worlds import World, good, world
+
+__all__ = ["world"]
 
 
 def found(results: Path, subject: str) -> list[Finding]:
-    return [finding for finding in examine(results) if finding.subject == subject]
+    return list(examine(results, [subject]))
 
 
 def test_on_a_sound_machine_nothing_is_wrong(
@@ -49,6 +52,28 @@ def test_a_data_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Mon
     finding = found(tmp_path, "data")[-1]
     assert finding.state == "wrong"
     assert "nowhere" in finding.what
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("raise ImportError('no such library')", ["ImportError", "no such library"]),
+        ("raise SystemExit(4)", ["SystemExit"]),
+        ("import os; os._exit(5)", ["exit code 5"]),
+        (good("warm", "Warm = Good", at_import="print('hello')"), ["printed `hello`"]),
+    ],
+)
+def test_a_plugin_that_misbehaves_is_named_with_its_distribution_and_version(
+    world: World, monkeypatch: pytest.MonkeyPatch, source: str, words: list[str]
+) -> None:
+    world.install("warmth", {"initialiser.warm": "warmth:Warm"}, {"warmth.py": source})
+    monkeypatch.setenv("PYTHONPATH", str(world.folder))
+    wrong = [f for f in found(world.folder / "results", "plugins") if f.state == "wrong"]
+    assert len(wrong) == 1
+    assert "warmth 1.0" in wrong[0].what
+    for word in words:
+        assert word in wrong[0].what
+    assert "pip install --upgrade warmth" in wrong[0].repair
 
 
 def test_a_results_path_that_is_a_file(tmp_path: Path) -> None:
@@ -94,6 +119,6 @@ def test_a_check_that_breaks_is_a_finding_and_the_others_go_on(
         raise ZeroDivisionError("a bug in a check")
 
     monkeypatch.setattr(doctor, "_python", broken)
-    findings = list(examine(tmp_path))
-    assert findings[0] == Finding("python", "wrong", "ZeroDivisionError: a bug in a check")
-    assert len({finding.subject for finding in findings}) == 7
+    broken_check, *others = examine(tmp_path, ["python", "results"])
+    assert broken_check == Finding("python", "wrong", "ZeroDivisionError: a bug in a check")
+    assert others[0].state == "fine"
