@@ -19,7 +19,7 @@ from initbench.execution.jobs import DataJob, FitJob, Job, TrainJob
 from initbench.plugin.guard import contained, shared_generators
 from initbench.store.artifact import StoredArtifact
 from initbench.store.environment import environment, scrub
-from initbench.store.record import Cost, CoverageRow, Failure, Record, Streams, TrialStatus
+from initbench.store.record import CoverageRow, Failure, Record, Streams, TrialStatus
 from initbench.store.spool import Spool
 from initbench.store.store import Store
 from initbench.streams import Stream, generator, stream_seed
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from initbench.plugin.initialiser import Artifact, Batch, Initialiser
     from initbench.plugin.registry import Registry, Resolved
     from initbench.plugin.sources import FitInputs, Zoo
+    from initbench.training.cost import Meter
     from initbench.training.recipe import Recipe
     from initbench.training.trainer import Trained
 
@@ -89,7 +90,7 @@ def perform(job: Job, workspace: Workspace, emit: Emit) -> None:
 def _prepare(job: DataJob, workspace: Workspace, emit: Emit) -> None:
     from initbench.data.prepared import prepare, to_tensors
 
-    clock = _Clock()
+    meter = _meter("cpu")
     reference = job.data.dataset
     dataset = _same_code(workspace.registry.dataset(reference.name, reference.config), reference)
     splits = prepare(dataset, job.data.size, workspace.data_root, expected=job.data.fingerprint)
@@ -100,7 +101,7 @@ def _prepare(job: DataJob, workspace: Workspace, emit: Emit) -> None:
         identity=job.data.identity,
         status=TrialStatus.DONE,
         description=description,
-        cost=clock.cost(),
+        cost=meter.cost(images_seen=0, steps=0),
         environment=environment(),
     )
     emit(Outcome(job.id, str(workspace.spool.put_artifact(artifact, tensors))))
@@ -110,7 +111,7 @@ def _prepare(job: DataJob, workspace: Workspace, emit: Emit) -> None:
 
 
 def _fit(job: FitJob, workspace: Workspace, emit: Emit) -> None:
-    clock = _Clock()
+    meter = _meter(workspace.device)
     initialiser = _initialiser(workspace, job.fitting.initialiser)
     fitted: Artifact | None = None
     failure = None
@@ -130,7 +131,7 @@ def _fit(job: FitJob, workspace: Workspace, emit: Emit) -> None:
         status=TrialStatus.FAILED if fitted is None else TrialStatus.DONE,
         failure=failure,
         description={} if fitted is None else dict(fitted.description),
-        cost=clock.cost(),
+        cost=meter.cost(images_seen=0, steps=0),
         environment=environment(),
     )
     tensors = None if fitted is None else fitted.tensors
@@ -239,7 +240,7 @@ class _Training:
         What is in `but_not` passes through, and so do a full disk and running out of memory: such
         a trial is lost, not failed.
         """
-        clock = _Clock()
+        meter = _meter(self.workspace.device)
         passing: tuple[type[Exception], ...] = (MemoryError, StoreError, *but_not)
         try:
             yield
@@ -249,15 +250,15 @@ class _Training:
             if _is_out_of_memory(error):
                 raise
             for trial, attempt in trials:
-                self._spool(self._failed(trial, attempt, error, clock), None)
+                self._spool(self._failed(trial, attempt, error, meter), None)
 
-    def _failed(self, trial: Trial, attempt: int, error: Exception, clock: _Clock) -> Record:
+    def _failed(self, trial: Trial, attempt: int, error: Exception, meter: Meter) -> Record:
         return Record(
             key=trial.key,
             identity=trial.identity,
             status=TrialStatus.FAILED,
             failure=_failure(error),
-            cost=clock.cost(),
+            cost=meter.cost(images_seen=0, steps=0),
             environment=environment(),
             classes=self.data.classes,
             budget_steps=_budget(self.recipe, self.data),
@@ -405,6 +406,14 @@ def _anatomy(network: torch.nn.Module) -> Anatomy:
     return anatomy(network)
 
 
+def _meter(device: str) -> Meter:
+    import torch
+
+    from initbench.training.cost import Meter
+
+    return Meter(torch.device(device))
+
+
 def _is_out_of_memory(error: Exception) -> bool:
     import torch
 
@@ -416,25 +425,3 @@ def _failure(error: Exception) -> Failure:
     return Failure(
         kind=type(error).__name__, message=scrub(str(error))[:2000], log=scrub(log)[-20_000:]
     )
-
-
-class _Clock:
-    """Wall and CPU time since it was made."""
-
-    def __init__(self) -> None:
-        import time
-
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-
-    def cost(self) -> Cost:
-        """Return what was used so far; for work that trains nothing."""
-        import resource
-        import time
-
-        return Cost(
-            wall_seconds=time.perf_counter() - self._wall,
-            device_seconds=time.process_time() - self._cpu,
-            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            images_seen=0,
-            steps=0,
-        )
