@@ -40,7 +40,7 @@ Examples:
 @results_option
 @resource_options
 @click.option("--mlflow/--no-mlflow", default=True, show_default=True, help="Mirror to MLflow.")
-@click.option("--retry-failed", is_flag=True, help="Train failed trials again.")
+@click.option("--retry-failed", is_flag=True, help="Fit and train again what failed.")
 @click.pass_obj
 def run(
     terminal: Terminal,
@@ -57,7 +57,7 @@ def run(
     SUITE is the name of a bundled suite or the path of a suite file. A run that was stopped, by
     whatever means, continues when the same command is given again.
     """
-    from initbench.execution.run import resources
+    from initbench.execution.run import forget_failed, resources
     from initbench.plugin.registry import Registry
     from initbench.store.store import Store
 
@@ -67,7 +67,7 @@ def run(
     plan = expand(loaded, registry)
     with Store(results).lock(f"run {plan.manifest.name}") as writer:
         if retry_failed:
-            _forget_failed(plan, writer)
+            forget_failed(plan, writer)
         writer.write_manifest(plan.manifest)
         return _run(terminal, plan, writer, registry, available, mlflow)
 
@@ -123,14 +123,6 @@ def _labels(plan: Plan, writer: StoreWriter) -> dict[str, str]:
     named = {entry.key: f"{entry.initialiser}, seed {entry.seed}" for entry in plan.manifest.trials}
     left = pending(plan, writer).all_trials
     return {key: named.get(key, f"zoo, seed {trial.seed}") for key, trial in left.items()}
-
-
-def _forget_failed(plan: Plan, writer: StoreWriter) -> None:
-    from initbench.store.record import TrialStatus
-
-    for key in plan.all_trials:
-        if writer.status(key) is TrialStatus.FAILED:
-            writer.delete(key)
 
 
 def _exit_code(terminal: Terminal, results: SuiteResults) -> int:

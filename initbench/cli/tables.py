@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from initbench import formatting
@@ -75,7 +75,7 @@ def _show_cell(
         columns,
         body,
         numbers=[column for column in columns[1:] if column != "verdict"],
-        caption="\n".join([_caption(results), *_notes([*rows, *compared.values()])]),
+        caption="\n".join([_caption(results), *_notes(rows, compared)]),
     )
 
 
@@ -102,8 +102,13 @@ def _count(row: Row) -> str:
     return f"{row.n} ({listed})" if listed else str(row.n)
 
 
-def _notes(noted: Sequence[Row | Comparison]) -> list[str]:
-    return [f"{x.initialiser}: {x.note}" for x in noted if x.note]
+def _notes(rows: Sequence[Row], compared: Mapping[str, Comparison]) -> Iterator[str]:
+    """Yield a line for each initialiser of which something is to be said."""
+    for row in rows:
+        comparison = compared.get(row.initialiser)
+        notes = [note for note in (row.note, comparison.note if comparison else "") if note]
+        if notes:
+            yield f"{row.initialiser}: {'; '.join(notes)}"
 
 
 def _caption(results: SuiteResults) -> str:

@@ -62,6 +62,17 @@ def pending(plan: Plan, store: Store) -> Plan:
     return plan.pending(is_done, can_teach, has_artifact)
 
 
+def forget_failed(plan: Plan, writer: StoreWriter) -> None:
+    """Make everything of a plan that failed pending again: trials, and the fits behind them."""
+    for key in plan.all_trials:
+        if writer.status(key) is TrialStatus.FAILED:
+            writer.delete(key)
+    for key in plan.fittings:
+        artifact = writer.artifact(key)
+        if artifact is not None and artifact.status is TrialStatus.FAILED:
+            writer.delete(key)
+
+
 def execute(
     plan: Plan, writer: StoreWriter, registry: Registry, resources: Resources, observer: Observer
 ) -> None:

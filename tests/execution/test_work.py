@@ -27,6 +27,7 @@ from initbench.api import (
 )
 from initbench.execution.events import Broken, Event, Finished, Outcome, Progress
 from initbench.execution.jobs import DataJob, Job, TrainJob, jobs_of
+from initbench.execution.run import forget_failed, pending
 from initbench.execution.work import Workspace
 from initbench.execution.worker import perform_and_tell
 from initbench.plugin.discovery import Entry, discover
@@ -251,6 +252,17 @@ def test_a_fit_that_fails_fails_the_trials_that_need_it(world: World) -> None:
     assert artifact.status is TrialStatus.FAILED
     plan = world.plan("unfit_learner")
     assert set(plan.manifest.zoos[artifact.key]) == set(plan.zoo_trials)
+
+
+def test_retrying_what_failed_fits_again_before_it_trains_again(world: World) -> None:
+    world.train("unfit_learner")
+    plan = world.plan("unfit_learner")
+    assert not pending(plan, world.writer).all_trials
+    forget_failed(plan, world.writer)
+    left = pending(plan, world.writer)
+    assert set(left.trials) == set(plan.trials)
+    assert set(left.fittings) == set(plan.fittings)
+    assert not left.zoo_trials  # these did not fail
 
 
 def test_a_plugin_that_changed_after_planning_ends_the_run(world: World) -> None:
