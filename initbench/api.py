@@ -54,7 +54,10 @@ and any suite may name it. Models, data sets, recipes and measures are added in 
 
 from __future__ import annotations
 
-from initbench.data.dataset import DataSet, ImageSplits, Split
+from initbench.data.conformance import check_dataset
+from initbench.data.dataset import DataSet, Images, ImageSplits, Remark, Split
+from initbench.data.files import DataFile, Download, Report
+from initbench.data.folder.filed import FileDataSet, FilesConfig
 from initbench.errors import PluginError, UnsupportedError, UserError
 from initbench.measures.measure import Measure
 from initbench.models.anatomy import Anatomy, Layer, LayerKind, LayerRole
@@ -84,10 +87,15 @@ __all__ = [
     "Citation",
     "Config",
     "CoverageMap",
+    "DataFile",
     "DataSet",
     "DataSource",
+    "Download",
+    "FileDataSet",
+    "FilesConfig",
     "FitInputs",
     "ImageSplits",
+    "Images",
     "Initialisation",
     "Initialiser",
     "Kind",
@@ -98,6 +106,8 @@ __all__ = [
     "Model",
     "PluginError",
     "Record",
+    "Remark",
+    "Report",
     "Scope",
     "Source",
     "Split",
@@ -109,5 +119,6 @@ __all__ = [
     "Zoo",
     "ZooMember",
     "ZooSource",
+    "check_dataset",
     "hookimpl",
 ]

@@ -99,8 +99,8 @@ def _devices() -> Iterator[Finding]:
 
 
 def _data() -> Iterator[Finding]:
-    from initbench.data.digits import Digits
     from initbench.data.prepared import prepare
+    from initbench.data.sets.digits import Digits
     from initbench.execution.run import DATA_VARIABLE, data_root
 
     digits = Digits(Digits.Config())

@@ -80,6 +80,19 @@ class CurveBand:
 
 
 @dataclass(frozen=True)
+class DatasetFacts:
+    """What a reader must know about one data set."""
+
+    summary: str
+    citation: str
+    url: str | None
+    licence: str
+    fingerprint: str
+    images: dict[str, int]  # by split
+    marks: list[str]  # what stands beside its numbers, such as `unofficial data`
+
+
+@dataclass(frozen=True)
 class SuiteResults:
     """Everything that terminal, MLflow and page show of one suite."""
 
@@ -107,10 +120,16 @@ class SuiteResults:
     citations: dict[
         str, dict[str, str | None]
     ]  # by initialiser label: text, url, scope, plugin, version
+    datasets: dict[str, DatasetFacts]  # by data set label
     trials: dict[str, str]  # trial key -> status, "missing" where there is no record
     environment: dict[str, Any]  # versions seen in the records, each with its count
     notes: list[str] = field(default_factory=list)
     margins: dict[str, float] = field(default_factory=dict)  # by measure label, in its unit
+
+    def marks(self, dataset: str) -> list[str]:
+        """Return what stands beside every number on a data set, such as `unofficial data`."""
+        facts = self.datasets.get(dataset)
+        return facts.marks if facts else []
 
 
 def best_first(

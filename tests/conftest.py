@@ -20,6 +20,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     """Give a test its own home and none of the caller's initbench or MLflow settings."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     for name in list(os.environ):
         if name.startswith(("INITBENCH_", "MLFLOW_")) and name != "INITBENCH_DATA":
             monkeypatch.delenv(name)

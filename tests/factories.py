@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean, median, quantiles, stdev
 from typing import Any, get_args
 
-from initbench.results import Comparison, CurveBand, Row, SuiteResults, Verdict
+from initbench.results import Comparison, CurveBand, DatasetFacts, Row, SuiteResults, Verdict
 from initbench.store.identity import digest
 from initbench.store.manifest import InitialiserNote, MeasureChoice, SuiteManifest, TrialEntry
 from initbench.store.record import Cost, CoverageRow, Curve, Record, Streams, TrialStatus
@@ -214,6 +214,7 @@ def results(
         "cost": [_cost(i, name, *cell) for cell in cells for i, name in enumerate(initialisers)],
         "failures": _failures(initialisers, cells, seeds),
         "citations": {name: _citation(name) for name in initialisers},
+        "datasets": {dataset: _dataset(dataset) for dataset in dict.fromkeys(d for _, d in cells)},
         "trials": {
             digest([draw, name, *cell, seed]): "done"
             for cell in cells
@@ -424,6 +425,18 @@ _CITATIONS = {
     "lsuv": ("Mishkin & Matas (2016). All you need is a good init. ICLR.",
              "https://arxiv.org/abs/1511.06422"),
 }  # fmt: skip
+
+
+def _dataset(name: str) -> DatasetFacts:
+    return DatasetFacts(
+        summary=f"made-up images called {name}",
+        citation=f"The makers of {name}, 2026.",
+        url="https://example.org/data",
+        licence="CC BY 4.0",
+        fingerprint=digest(name),
+        images={"train": 1197, "validation": 300, "test": 300},
+        marks=[],
+    )
 
 
 def _citation(name: str) -> dict[str, str | None]:

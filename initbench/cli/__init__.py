@@ -28,6 +28,8 @@ COMMANDS = {
     "suite": ("initbench.cli.suite:suite", "List, show and validate suites."),
     "leaderboard": ("initbench.cli.leaderboard:leaderboard", "Build the leaderboard page."),
     "mlflow": ("initbench.cli.mlflow:mlflow", "Mirror records to MLflow."),
+    "data": ("initbench.cli.data:data", "List, fetch, verify and look at data sets."),
+    "bench": ("initbench.cli.bench:bench", "Measure the speed of initbench on this machine."),
     "doctor": ("initbench.cli.doctor:doctor", "Check this machine and say what repairs it."),
 }
 """Name -> where the command is, and its short help (a test holds it to the command's own)."""

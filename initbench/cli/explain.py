@@ -14,6 +14,7 @@ from initbench.errors import UserError, unknown_name
 from initbench.store.identity import differences
 
 if TYPE_CHECKING:
+    from initbench.store.manifest import TrialEntry
     from initbench.store.store import Store
 
 Tree = dict[str, Any]
@@ -34,15 +35,16 @@ def explain(terminal: Terminal, trial: str, other: str | None, results: Path) ->
     """Show what is below a trial's key, or how two trials differ.
 
     TRIAL and OTHER are keys of records (their first characters do) or planned trials as
-    SUITE:INITIALISER:SEED. For a planned trial without a record, the record that comes closest is
-    compared with it: that is why it was not cached.
+    SUITE:INITIALISER:SEED, with @MODEL,DATASET where a suite has several. For a planned trial
+    without a record, the record that comes closest is compared with it: that is why it was not
+    cached.
     """
     from initbench.store.store import Store
 
     store = Store(results)
-    key, identity = _find(trial, store)
+    key, identity = _find(terminal, trial, store)
     if other is not None:
-        other_key, other_identity = _find(other, store)
+        other_key, other_identity = _find(terminal, other, store)
         _show_differences(terminal, (key, identity), (other_key, other_identity))
         return
     terminal.print_text(f"key     {key}")
@@ -54,9 +56,9 @@ def explain(terminal: Terminal, trial: str, other: str | None, results: Path) ->
         _show_differences(terminal, (key, identity), near)
 
 
-def _find(text: str, store: Store) -> tuple[str, Tree]:
+def _find(terminal: Terminal, text: str, store: Store) -> tuple[str, Tree]:
     if ":" in text:
-        return _planned(text)
+        return _planned(terminal, text)
     keys = store.find(text.lower())
     if not keys:
         raise UserError(
@@ -71,29 +73,45 @@ def _find(text: str, store: Store) -> tuple[str, Tree]:
     return record.key, record.identity
 
 
-def _planned(text: str) -> tuple[str, Tree]:
-    """Return the trial that SUITE:INITIALISER:SEED names, from the suite as it is now."""
+def _planned(terminal: Terminal, text: str) -> tuple[str, Tree]:
+    """Return the trial that SUITE:INITIALISER:SEED[@MODEL,DATASET] names, as it would be now."""
     from initbench.cli.plan import expand
     from initbench.plugin.registry import Registry
     from initbench.suite.load import load_suite
 
     try:
         name, rest = text.split(":", 1)
-        label, seed_text = rest.rsplit(":", 1)
+        label, rest = rest.rsplit(":", 1)
+        seed_text, _, cell = rest.partition("@")
         seed = int(seed_text)
     except ValueError:
         raise UserError(
-            f"`{text}` is not a trial; expected SUITE:INITIALISER:SEED, for example "
-            "`quickstart:he:0`"
+            f"`{text}` is not a trial; expected SUITE:INITIALISER:SEED or "
+            "SUITE:INITIALISER:SEED@MODEL,DATASET, for example `quickstart:he:0`"
         ) from None
-    plan = expand(load_suite(name), Registry.installed())
+    plan = expand(terminal, load_suite(name), Registry.installed())
     labels = {entry.initialiser for entry in plan.manifest.trials}
     if label not in labels:
         raise unknown_name("initialiser of the suite", label, labels)
-    for entry in plan.manifest.trials:
-        if entry.initialiser == label and entry.seed == seed:
-            return entry.key, plan.trials[entry.key].identity
-    raise UserError(f"suite `{name}` has no seed {seed}; it has {plan.manifest.seeds}")
+    found = [e for e in plan.manifest.trials if (e.initialiser, e.seed) == (label, seed)]
+    if not found:
+        raise UserError(f"suite `{name}` has no seed {seed}; it has {plan.manifest.seeds}")
+    entry = _chosen(text, found, cell or None)
+    return entry.key, plan.trials[entry.key].identity
+
+
+def _chosen(text: str, entries: list[TrialEntry], cell: str | None) -> TrialEntry:
+    """Return the one trial meant where a suite has several models or data sets."""
+    cells = {f"{entry.model},{entry.dataset}": entry for entry in entries}
+    if cell is None and len(entries) == 1:
+        return entries[0]
+    if cell not in cells:
+        base = text if cell is None else text.removesuffix(f"@{cell}")
+        raise UserError(
+            f"`{text}`: the suite has {len(cells)} models and data sets; say which, as one of "
+            + ", ".join(f"`{base}@{name}`" for name in cells)
+        )
+    return cells[cell]
 
 
 def _closest_record(identity: Tree, store: Store) -> tuple[str, Tree] | None:

@@ -64,7 +64,7 @@ def results_option(command: Command) -> Command:
 
 
 def resource_options(command: Command) -> Command:
-    """Add `--device` and `--workers`: what a run may use."""
+    """Add `--device`, `--workers`, `--devices-per-trial` and `--stack`: what a run may use."""
     device = click.option(
         "--device",
         default="auto",
@@ -79,7 +79,23 @@ def resource_options(command: Command) -> Command:
         help="Worker processes; 0 trains in this process  [default: one a core or GPU; "
         "env: INITBENCH_WORKERS]",
     )
-    return device(workers(command))
+    devices_per_trial = click.option(
+        "--devices-per-trial",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        envvar="INITBENCH_DEVICES_PER_TRIAL",
+        help="GPUs or cores that share the batches of one trial, for large networks  "
+        "[env: INITBENCH_DEVICES_PER_TRIAL]",
+    )
+    stack = click.option(
+        "--stack/--no-stack",
+        default=None,
+        envvar="INITBENCH_STACK",
+        help="Train trials of one kind together where that is faster; their last bits then depend "
+        "on each other  [default: on a GPU only; env: INITBENCH_STACK]",
+    )
+    return device(workers(devices_per_trial(stack(command))))
 
 
 def load_from_options(

@@ -15,14 +15,19 @@ from initbench.cli.options import (
 )
 from initbench.cli.progress import clock
 from initbench.cli.terminal import Terminal
+from initbench.cli.working import Working
+from initbench.formatting import byte_size
 
 if TYPE_CHECKING:
     from initbench.data.dataset import DataSet
+    from initbench.data.identify import Identified
+    from initbench.execution.memory import DataNeed
     from initbench.execution.run import Resources
     from initbench.plugin.registry import Registry
     from initbench.store.store import Store
     from initbench.suite.load import LoadedSuite
     from initbench.suite.plan import Plan
+    from initbench.suite.trial import Reference
 
 
 @click.command(
@@ -37,7 +42,14 @@ Examples:
 @resource_options
 @click.pass_obj
 def plan(
-    terminal: Terminal, /, results: Path, device: str, workers: int | None, **options: Any
+    terminal: Terminal,
+    /,
+    results: Path,
+    device: str,
+    workers: int | None,
+    devices_per_trial: int,
+    stack: bool | None,
+    **options: Any,
 ) -> None:
     """Show what `run` would do, without doing it.
 
@@ -49,23 +61,25 @@ def plan(
 
     loaded = load_from_options(**options)
     registry = Registry.installed()
-    expanded = expand(loaded, registry)
-    show_plan(terminal, expanded, Store(results), registry, resources(device, workers))
+    expanded = expand(terminal, loaded, registry)
+    available = resources(device, workers, devices_per_trial, stack)
+    show_plan(terminal, expanded, Store(results), registry, available)
     for warning in registry.warnings:
         terminal.warning(warning)
 
 
-def expand(loaded: LoadedSuite, registry: Registry) -> Plan:
+def expand(terminal: Terminal, loaded: LoadedSuite, registry: Registry) -> Plan:
     """Resolve a suite into a plan, with the user's data folder."""
-    from initbench.data.fingerprint import fingerprint
-    from initbench.data.prepared import load
+    from initbench.data.identify import identify
     from initbench.execution.run import data_root
     from initbench.suite.plan import expand
 
-    def fingerprint_of(dataset: DataSet[Any]) -> str:
-        return dataset.pinned_fingerprint() or fingerprint(load(dataset, data_root()))
+    with Working(terminal) as working:
 
-    return expand(loaded, registry, fingerprint_of)
+        def identified(dataset: DataSet[Any], reference: Reference) -> Identified:
+            return identify(dataset, reference.tree(), data_root(), working)
+
+        return expand(loaded, registry, identified)
 
 
 def show_plan(
@@ -73,6 +87,7 @@ def show_plan(
 ) -> float | None:
     """Say what there is to do and how long it will take; return the estimate in seconds."""
     from initbench.execution.estimate import seconds
+    from initbench.execution.memory import check_memory, data_needs
     from initbench.execution.run import pending
 
     left = pending(plan, store)
@@ -89,17 +104,31 @@ def show_plan(
         f"  {len(manifest.initialisers)} initialisers x {len(manifest.seeds)} seeds x "
         f"{len(cells)} model and data set = {', '.join(counts)}"
     )
+    for need in data_needs(plan, left, registry):
+        terminal.info(f"  data {_describe_data(need)}")
+    check_memory(plan, left, registry, resources.device)
     to_do = len(left.all_trials)
     cached = len(plan.all_trials) - to_do
     estimate = seconds(plan, left, store, registry, resources)
     terminal.info(f"  cached {cached}, to do {to_do or 'none'}")
     if to_do:
         terminal.info(f"  about {clock(estimate)} on {_describe(resources)}")
+    if estimate is None:
+        terminal.info("  `initbench bench training` measures how fast this GPU is")
     return estimate
+
+
+def _describe_data(need: DataNeed) -> str:
+    memory = (
+        "streamed from its files" if need.streamed else f"{byte_size(need.resident_bytes)} resident"
+    )
+    return f"{need.name}: {need.images:,} images of {need.size} x {need.size} pixels, {memory}"
 
 
 def _describe(resources: Resources) -> str:
     count = len(resources.slots)
+    together = resources.devices_per_trial
+    each = f", {together} {resources.device} devices a trial" if together > 1 else ""
     if count == 0:
-        return f"this process ({resources.device})"
-    return f"{count} {resources.device} worker{'' if count == 1 else 's'}"
+        return f"this process ({resources.device}){each}"
+    return f"{count} {resources.device} worker{'' if count == 1 else 's'}{each}"

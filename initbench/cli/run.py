@@ -48,6 +48,8 @@ def run(
     results: Path,
     device: str,
     workers: int | None,
+    devices_per_trial: int,
+    stack: bool | None,
     mlflow: bool,
     retry_failed: bool,
     **options: Any,
@@ -62,9 +64,9 @@ def run(
     from initbench.store.store import Store
 
     loaded = load_from_options(**options)
-    available = resources(device, workers)
+    available = resources(device, workers, devices_per_trial, stack)
     registry = Registry.installed()
-    plan = expand(loaded, registry)
+    plan = expand(terminal, loaded, registry)
     with Store(results).lock(f"run {plan.manifest.name}") as writer:
         if retry_failed:
             forget_failed(plan, writer)

@@ -69,9 +69,9 @@ def _show_cell(
         columns.insert(3, "of mean curve")
         for row, line in zip(rows, body, strict=True):
             line.insert(3, formatting.value(of_mean_curve[row.initialiser].mean, unit))
-    reduced = "  REDUCED" if results.reduced else ""
+    marks = [*(["reduced"] if results.reduced else []), *results.marks(dataset)]
     terminal.table(
-        f"{measure}: {model} on {dataset}{reduced}",
+        "  ".join([f"{measure}: {model} on {dataset}", *(mark.upper() for mark in marks)]),
         columns,
         body,
         numbers=[column for column in columns[1:] if column != "verdict"],

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from initbench.data.dataset import DataSet, ImageSplits, Split
+from initbench.data.dataset import DataSet, Images, ImageSplits, Remark, Split, SplitName
 from initbench.data.fingerprint import fingerprint
 from initbench.errors import PluginError, UserError
 
@@ -26,8 +26,6 @@ def prepare(
 
     Raises UserError where the fingerprint differs, PluginError where the splits break the contract.
     """
-    from initbench.data.resize import resize
-
     splits = load(dataset, root)
     expected = expected or dataset.pinned_fingerprint()
     found = fingerprint(splits)
@@ -40,7 +38,7 @@ def prepare(
         )
 
     def resized(split: Split) -> Split:
-        return replace(split, images=resize(split.images, size))
+        return replace(split, images=_at_size(split.images, size))
 
     return replace(
         splits,
@@ -63,41 +61,82 @@ def load(dataset: DataSet[Any], root: Path | None) -> ImageSplits:
 
 
 def to_tensors(splits: ImageSplits) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Return `splits` as named tensors and a description in plain JSON, to be stored."""
-    tensors = {}
+    """Return `splits` as named tensors and a description in plain JSON, to be stored.
+
+    Of image files only what finds them again: names, sizes and the view, no pixels.
+    """
+    from initbench.data.image_files import ImageFiles
+
+    tensors: dict[str, torch.Tensor] = {}
+    files: dict[str, Any] = {}
     for name, split in splits.items():
-        tensors[f"{name}.images"] = split.images.contiguous()
-        tensors[f"{name}.labels"] = split.labels.contiguous()
-        tensors[f"{name}.ids"] = split.ids.contiguous()
+        if isinstance(split.images, ImageFiles):
+            parts, files[name] = split.images.to_tensors()
+        else:
+            parts = {"images": split.images[:]}
+        parts |= {"labels": split.labels, "ids": split.ids}
+        tensors |= {f"{name}.{part}": tensor.contiguous() for part, tensor in parts.items()}
     description = {
         "classes": splits.classes,
         "mean": list(splits.mean),
         "std": list(splits.std),
+        "remarks": [[remark.mark, remark.reason] for remark in splits.remarks],
+        "files": files,
     }
     return tensors, description
 
 
 def from_tensors(
-    tensors: Mapping[str, torch.Tensor], description: Mapping[str, Any]
+    tensors: Mapping[str, torch.Tensor], description: Mapping[str, Any], root: Path | None
 ) -> ImageSplits:
-    """Return the splits that `to_tensors` took apart."""
+    """Return the splits that `to_tensors` took apart; `root` is the data folder, if any.
 
-    def split(name: str) -> Split:
-        return Split(*(tensors[f"{name}.{part}"] for part in ("images", "labels", "ids")))
-
+    Raises UserError where images are in files, but there is no data folder.
+    """
     return ImageSplits(
-        train=split("train"),
-        validation=split("validation"),
-        test=split("test"),
+        train=_split("train", tensors, description, root),
+        validation=_split("validation", tensors, description, root),
+        test=_split("test", tensors, description, root),
         classes=description["classes"],
         mean=tuple(description["mean"]),
         std=tuple(description["std"]),
+        remarks=tuple(Remark(mark, reason) for mark, reason in description.get("remarks", [])),
     )
+
+
+def _split(
+    name: SplitName,
+    tensors: Mapping[str, torch.Tensor],
+    description: Mapping[str, Any],
+    root: Path | None,
+) -> Split:
+    from initbench.data.image_files import ImageFiles
+
+    start = f"{name}."
+    parts = {key.removeprefix(start): x for key, x in tensors.items() if key.startswith(start)}
+    files = description.get("files", {}).get(name)
+    if files is None:
+        return Split(**parts)
+    if root is None:
+        raise UserError(
+            "the images of this data set are decoded while training, but there is no data folder; "
+            "set INITBENCH_DATA to the one that the data were prepared from"
+        )
+    return Split(ImageFiles.from_tensors(parts, files, root), parts["labels"], parts["ids"])
+
+
+def _at_size(images: Images, size: int) -> Images:
+    from initbench.data.image_files import ImageFiles
+    from initbench.data.resize import resize
+
+    return images.at_size(size) if isinstance(images, ImageFiles) else resize(images[:], size)
 
 
 def _problems(dataset: DataSet[Any], splits: ImageSplits) -> Iterator[str]:
     """Yield what is wrong with the splits; later checks rely on the earlier ones."""
     import torch
+
+    from initbench.data.image_files import ImageFiles
 
     if splits.classes != dataset.classes:
         yield f"it declares {dataset.classes} classes, but loaded {splits.classes}"
@@ -124,6 +163,10 @@ def _problems(dataset: DataSet[Any], splits: ImageSplits) -> Iterator[str]:
                 f"labels of the split `{name}` must lie in 0..{splits.classes - 1}, "
                 f"got {low}..{high}"
             )
+    kinds = {isinstance(split.images, ImageFiles) for _, split in splits.items()}
+    if kinds != {dataset.streamed}:
+        wanted = "`ImageFiles`, as it declares `streamed`" if dataset.streamed else "tensors"
+        yield f"the images of all splits must be {wanted}"
     ids = torch.cat([split.ids for _, split in splits.items()])
     repeated = len(ids) - len(ids.unique())
     if repeated:
@@ -138,5 +181,5 @@ def _problems(dataset: DataSet[Any], splits: ImageSplits) -> Iterator[str]:
         yield f"`std` must be above 0, got {splits.std}"
 
 
-def _describe(tensor: torch.Tensor) -> str:
+def _describe(tensor: Images) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-_CHUNK = 1024  # images at a time, because float64 takes eight times the memory of bytes
+_CHUNK_PIXELS = 2**20  # at a time, because float64 takes eight times the memory of bytes
 
 # A pixel that lies exactly between two levels must not depend on the last bit of a weighted sum.
 # Bilinear weights are fractions, so sums that are not halves are further away than this.
@@ -21,11 +21,16 @@ def resize(images: torch.Tensor, size: int) -> torch.Tensor:
     """
     if images.shape[-2:] == (size, size):
         return images
-    return torch.cat([_resize(chunk, size) for chunk in images.split(_CHUNK)])
+    channels = images.shape[1]
+    chunk = max(_CHUNK_PIXELS // (channels * max(size, *images.shape[-2:]) ** 2), 1)
+    resized = images.new_empty(len(images), channels, size, size)
+    for part, target in zip(images.split(chunk), resized.split(chunk), strict=True):
+        target.copy_(_resize(part, size))
+    return resized
 
 
 def _resize(images: torch.Tensor, size: int) -> torch.Tensor:
     exact = F.interpolate(
         images.double(), (size, size), mode="bilinear", align_corners=False, antialias=True
     )
-    return (exact + _HALF_UP).floor().clamp(0, 255).to(torch.uint8)
+    return exact.add_(_HALF_UP).floor_().clamp_(0, 255).to(torch.uint8)

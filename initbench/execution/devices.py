@@ -19,6 +19,7 @@ class Slot:
 
     device: str  # "cpu" or "cuda"
     environment: dict[str, str]
+    devices: int = 1  # that share each trial
 
 
 def cpu_count() -> int:
@@ -26,24 +27,33 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def slots(device: str, workers: int | None) -> list[Slot]:
+def slots(device: str, workers: int | None, devices_per_trial: int = 1) -> list[Slot]:
     """Lease the device to workers.
 
     Args:
         device: `auto`, `cpu`, `cuda` (all GPUs), or `cuda:N`.
         workers: how many; left out, one a core, or one a GPU.
+        devices_per_trial: cores or GPUs that train each trial together.
 
     Raises:
-        UserError: there is no such device.
+        UserError: there is no such device, or too few of them.
     """
+    together = devices_per_trial
     threads = {name: str(THREADS) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     gpus = _gpus(device)
     if not gpus:
-        return [Slot("cpu", threads)] * (workers or cpu_count())
-    # The child sees one device before torch is imported, so nobody lands on GPU 0 by mistake.
+        return [Slot("cpu", threads, together)] * (workers or max(cpu_count() // together, 1))
+    if together > len(gpus):
+        raise UserError(
+            f"a trial was to be trained on {together} GPUs, but `--device {device}` has "
+            f"{len(gpus)}; choose fewer with `--devices-per-trial`"
+        )
+    groups = [",".join(gpus[i : i + together]) for i in range(0, len(gpus), together)]
+    groups = groups[: len(gpus) // together]  # GPUs that are left over do nothing
+    # The child sees its devices before torch is imported, so nobody lands on GPU 0 by mistake.
     return [
-        Slot("cuda", {"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)], **threads})
-        for i in range(workers or len(gpus))
+        Slot("cuda", {"CUDA_VISIBLE_DEVICES": groups[i % len(groups)], **threads}, together)
+        for i in range(workers or len(groups))
     ]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from initbench.suite.plan import Plan, data_needed
@@ -92,17 +93,49 @@ def job_of(tree: Mapping[str, Any]) -> Job:
             return TrainJob(trials, tuple(tree["attempts"]))
 
 
-def jobs_of(plan: Plan, earlier_attempts: Mapping[str, int]) -> list[Job]:
-    """Return the jobs of a (pending) plan, in the order in which they should run.
+StackSize = Callable[[Trial, int], int]
+"""Says how many trials make a job, given one of them and the number of those like it."""
 
-    Each trial is a job of its own: on CPU, where stacks bring nothing, that spreads best.
-    """
+
+def jobs_of(
+    plan: Plan, earlier_attempts: Mapping[str, int], stack_size: StackSize = lambda *_: 1
+) -> list[Job]:
+    """Return the jobs of a (pending) plan, in the order in which they should run."""
     jobs: list[Job] = [DataJob(data) for data in plan.data.values()]
-    jobs += _train_jobs(plan.zoo_trials.values(), earlier_attempts)
+    jobs += _train_jobs(plan.zoo_trials.values(), earlier_attempts, stack_size)
     jobs += [FitJob(fitting) for fitting in plan.fittings.values()]
-    jobs += _train_jobs(plan.trials.values(), earlier_attempts)
+    jobs += _train_jobs(plan.trials.values(), earlier_attempts, stack_size)
     return jobs
 
 
-def _train_jobs(trials: Iterable[Trial], earlier: Mapping[str, int]) -> list[Job]:
-    return [TrainJob((trial,), (earlier.get(trial.key, 0) + 1,)) for trial in trials]
+def stacks_of(trials: Iterable[Trial], stack_size: StackSize) -> list[tuple[Trial, ...]]:
+    """Group trials that can be one stack: equal model, data, recipe and fitted state.
+
+    Within a group trials keep their order, seeds first, and stacks are about equally large. The
+    stacks are in the order of their first trials.
+    """
+    groups: dict[tuple[str, ...], list[Trial]] = {}
+    order = {}
+    for position, trial in enumerate(trials):
+        order[trial.key] = position
+        groups.setdefault(_alike(trial), []).append(trial)
+    stacks: list[tuple[Trial, ...]] = []
+    for group in groups.values():
+        count = -(-len(group) // stack_size(group[0], len(group)))
+        edges = [len(group) * i // count for i in range(count + 1)]
+        stacks += [tuple(group[start:end]) for start, end in pairwise(edges)]
+    return sorted(stacks, key=lambda stack: order[stack[0].key])
+
+
+def _alike(trial: Trial) -> tuple[str, ...]:
+    # With different fitted states, a stack would wait for all of them and be lost with any.
+    return (str(trial.model.tree()), trial.data.key, str(trial.recipe), trial.artifact or "")
+
+
+def _train_jobs(
+    trials: Iterable[Trial], earlier: Mapping[str, int], stack_size: StackSize
+) -> list[Job]:
+    return [
+        TrainJob(stack, tuple(earlier.get(trial.key, 0) + 1 for trial in stack))
+        for stack in stacks_of(trials, stack_size)
+    ]

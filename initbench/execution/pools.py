@@ -172,7 +172,7 @@ class _Worker:
         files = self._files
         command = [sys.executable, "-m", "initbench.execution.worker"]
         command += ["--results", str(files.results), "--spool", str(files.spool)]
-        command += ["--device", self._slot.device]
+        command += ["--device", self._slot.device, "--devices", str(self._slot.devices)]
         if files.data_root is not None:
             command += ["--data", str(files.data_root)]
         with open_log(files.log) as log:

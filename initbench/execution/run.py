@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from initbench.execution.calibration import Calibration
 from initbench.execution.devices import Slot, slots
 from initbench.execution.jobs import Job, jobs_of
 from initbench.execution.pools import InProcessPool, Pool, WorkerFiles, WorkerPool
@@ -30,6 +31,9 @@ class Resources:
     slots: Sequence[Slot]
     device: str
     data_root: Path | None
+    devices_per_trial: int = 1
+    stack: bool = True
+    """Whether trials of one kind may be trained as a stack."""
 
 
 def data_root() -> Path | None:
@@ -38,10 +42,19 @@ def data_root() -> Path | None:
     return Path(value) if value else None
 
 
-def resources(device: str, workers: int | None) -> Resources:
-    """Return what a run may use; errors as for `slots`."""
-    leased = slots(device, workers or None)
-    return Resources([] if workers == 0 else leased, leased[0].device, data_root())
+def resources(
+    device: str, workers: int | None, devices_per_trial: int = 1, stack: bool | None = None
+) -> Resources:
+    """Return what a run may use; errors as for `slots`.
+
+    `stack` left open means yes on a GPU, and no on a CPU: the last bits of a stacked trial depend
+    on its neighbours, and so on the number of workers.
+    """
+    leased = slots(device, workers or None, devices_per_trial)
+    slots_used = [] if workers == 0 else leased
+    used = leased[0].device
+    allowed = used != "cpu" if stack is None else stack
+    return Resources(slots_used, used, data_root(), devices_per_trial, allowed)
 
 
 def pending(plan: Plan, store: Store) -> Plan:
@@ -84,9 +97,9 @@ def execute(
         observer.committed(outcome)
     attempts = writer.interrupted()
     left = pending(plan, writer)
-    jobs = jobs_of(left, attempts)
-    if not jobs:
+    if not left.all_trials and not left.data:
         return
+    jobs = jobs_of(left, attempts, Calibration(plan, registry, resources).stack_size)
     pool = _pool(writer, registry, resources, jobs)
     try:
         Scheduler(writer, pool, observer).run(jobs)
@@ -105,7 +118,14 @@ def _pool(
         from initbench.store.spool import Spool
 
         return InProcessPool(
-            Workspace(registry, writer, Spool(spool), resources.device, resources.data_root)
+            Workspace(
+                registry,
+                writer,
+                Spool(spool),
+                resources.device,
+                resources.data_root,
+                resources.devices_per_trial,
+            )
         )
     return WorkerPool(
         [

@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--spool", type=Path, required=True)
     parser.add_argument("--device", required=True)
+    parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--data", type=Path)
     serve(parser.parse_args(), _claim_standard_output())
 
@@ -50,6 +51,7 @@ def serve(arguments: argparse.Namespace, events: TextIO) -> None:
         Spool(arguments.spool),
         arguments.device,
         arguments.data,
+        arguments.devices,
     )
 
     def emit(event: Ready | Event) -> None:
@@ -67,6 +69,7 @@ def perform_and_tell(line: str, workspace: Workspace, emit: Callable[[Event], No
     """Perform the job described by `line` and say how it ended."""
     import torch
 
+    from initbench.execution.parallel import LostError
     from initbench.execution.work import perform
 
     job = job_of(json.loads(line))
@@ -76,6 +79,8 @@ def perform_and_tell(line: str, workspace: Workspace, emit: Callable[[Event], No
         emit(Broken(job.id, "wrong input", str(error)))
     except (MemoryError, torch.OutOfMemoryError) as error:
         emit(Broken(job.id, "lost", f"out of memory: {error}"))
+    except LostError as error:
+        emit(Broken(job.id, "lost", str(error)))
     except Exception as error:
         emit(Broken(job.id, "bug", f"{type(error).__name__}: {error}", traceback.format_exc()))
     else:

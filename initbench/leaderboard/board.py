@@ -122,6 +122,7 @@ class Board:
     id: str
     model: str
     dataset: str
+    marks: list[str]  # of the data set, such as `unofficial data`
     tables: list[Table]
     convergence: Markup | None
     origins: list[Origin]
@@ -178,6 +179,7 @@ class _Arrangement:
             id=self.id,
             model=self.model,
             dataset=self.dataset,
+            marks=self.results.marks(self.dataset),
             tables=tables,
             convergence=_embedded(curves),
             origins=[self._origin(line.name) for line in tables[0].lines],

@@ -28,14 +28,16 @@ def convergence_svg(results: SuiteResults) -> dict[str, str]:
 
     Names are fit for files: `convergence-zoo-cnn-digits`, without a suffix.
     """
-    reduced = f" (reduced profile {results.profile})" if results.reduced else ""
+    reduced = [f"reduced profile {results.profile}"] if results.reduced else []
     plots: dict[str, str] = {}
     for model, dataset in dict.fromkeys((band.model, band.dataset) for band in results.curves):
         bands = [b for b in results.curves if (b.model, b.dataset) == (model, dataset)]
         base = f"convergence-{slug(model)}-{slug(dataset)}"
         numbered = (f"{base}-{number}" for number in count(2))  # labels may have the same slug
         name = next(name for name in chain([base], numbered) if name not in plots)
-        title = f"{results.title}: {model} on {dataset}{reduced}"
+        marks = [*reduced, *results.marks(dataset)]
+        marked = f" ({', '.join(marks)})" if marks else ""
+        title = f"{results.title}: {model} on {dataset}{marked}"
         plot = convergence(bands, results.reference, title=title, prefix=name)
         if plot is not None:
             plots[name] = svg.standalone(plot)

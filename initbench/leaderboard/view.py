@@ -12,7 +12,7 @@ from typing import Any
 
 from initbench.leaderboard.board import Board, Source, boards_of, margin_of
 from initbench.leaderboard.text import https_url, slug
-from initbench.results import SuiteResults
+from initbench.results import DatasetFacts, SuiteResults
 
 TESTS = {"paired_t": "paired t-test on shared seeds", "welch": "Welch's t-test"}
 CORRECTIONS = {
@@ -35,7 +35,21 @@ class SuiteView:
     measures: list[str]
     boards: list[Board]
     sources: list[Source]
+    datasets: list[DataView]
     environment: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class DataView:
+    """One data set of a suite, as the page describes it."""
+
+    label: str
+    marks: list[str]
+    summary: str
+    images: str  # train / validation / test
+    licence: str
+    fingerprint: str  # its first digits
+    url: str | None
 
 
 def views_of(results: Sequence[SuiteResults]) -> list[SuiteView]:
@@ -57,7 +71,20 @@ def _view(results: SuiteResults, anchor: str) -> SuiteView:
         measures=list(dict.fromkeys(row.measure for row in results.rows)),
         boards=boards_of(results, sources, anchor),
         sources=sources,
+        datasets=[_data(label, facts) for label, facts in results.datasets.items()],
         environment=[(name, _seen(values)) for name, values in results.environment.items()],
+    )
+
+
+def _data(label: str, facts: DatasetFacts) -> DataView:
+    return DataView(
+        label=label,
+        marks=facts.marks,
+        summary=facts.summary,
+        images=" / ".join(f"{count:,}" for count in facts.images.values()),
+        licence=facts.licence,
+        fingerprint=facts.fingerprint[:12],
+        url=https_url(facts.url),
     )
 
 

@@ -40,7 +40,7 @@ class Operation:
 
     activation: Activation | None = None
     applies_weights: bool = False  # a layer of its own, where the walk of the layer before ends
-    followers: list[Operation] = field(default_factory=list)
+    followers: list[Operation] = field(default_factory=list, repr=False)  # a graph has no short one
 
 
 Flow = dict[str, Operation | None]

@@ -30,13 +30,22 @@ def observed_flow(network: nn.Module, example: torch.Tensor) -> Flow:
     """
     parameters = {n: p.detach().requires_grad_() for n, p in network.named_parameters()}
     device = next((p.device for p in parameters.values()), example.device)
+    runnable = _out_of_place(twin(network).eval())
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        output = torch.func.functional_call(twin(network).eval(), parameters, (example.to(device),))
+        output = torch.func.functional_call(runnable, parameters, (example.to(device),))
     names = {id(p): name for name, p in parameters.items()}
     flow = _flow(_forward_order(_roots(output)), names, network)
     if not flow:
         raise ValueError("autograd saw no parameter on the way to the output")
     return flow
+
+
+def _out_of_place(network: nn.Module) -> nn.Module:
+    """Make activations write elsewhere: autograd does not name what is written into a view."""
+    for module in network.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False  # type: ignore[assignment]
+    return network
 
 
 def _flow(nodes: list[Node], names: dict[int, str], network: nn.Module) -> Flow:
@@ -48,12 +57,10 @@ def _flow(nodes: list[Node], names: dict[int, str], network: nn.Module) -> Flow:
     operations = {node: Operation(_activation(node)) for node in nodes}
     for node, operation in operations.items():
         operation.followers.extend(operations[user] for user in users[node])
-    # A leaf comes up before everything its layer depends on, so order the leaves by first use.
-    position = {node: i for i, node in enumerate(nodes)}
     leaves = [node for node in nodes if id(_variable(node)) in names]
     first_uses = {leaf: _first_use(leaf, users) for leaf in leaves}
     flow: Flow = {}
-    for leaf in sorted(leaves, key=lambda leaf: position[first_uses[leaf]]):
+    for leaf in sorted(leaves, key=lambda leaf: first_uses[leaf]._sequence_nr()):
         parameter, operation = _variable(leaf), operations[first_uses[leaf]]
         owner = names[id(parameter)].rpartition(".")[0]
         flow.setdefault(owner, operation)
@@ -75,19 +82,18 @@ def _roots(output: Any) -> Iterator[Node]:
 
 
 def _forward_order(roots: Iterable[Node]) -> list[Node]:
-    """Return every node below `roots`, inputs before what is computed from them."""
-    order: list[Node] = []
+    """Return every node below `roots` in the order in which the forward pass made them.
+
+    Leaves, which it did not make, come last.
+    """
     seen: set[Node] = set()
-    stack = [(root, False) for root in roots]
+    stack = list(roots)
     while stack:
-        node, finished = stack.pop()
-        if finished:
-            order.append(node)
-        elif node not in seen:
+        node = stack.pop()
+        if node not in seen:
             seen.add(node)
-            stack.append((node, True))
-            stack.extend((s, False) for s, _ in reversed(node.next_functions) if s is not None)
-    return order
+            stack.extend(source for source, _ in node.next_functions if source is not None)
+    return sorted(seen, key=lambda node: node._sequence_nr())
 
 
 def _first_use(node: Node, users: dict[Node, list[Node]]) -> Node:

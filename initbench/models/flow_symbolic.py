@@ -45,13 +45,14 @@ class _Tracer(fx.Tracer):
 
 def _flow(graph: fx.Graph, network: nn.Module) -> Flow:
     operations = {node: _operation(node, network) for node in graph.nodes}
+    parameters = {name for name, _ in network.named_parameters(remove_duplicate=False)}
     flow: Flow = {}
     for node, operation in operations.items():
         if not _asks_for_shape(node):
             operation.followers.extend(operations[user] for user in node.users)
         if node.op == "call_module":
             _use_module(flow, node.target, operation, network)
-        elif node.op == "get_attr" and operation.followers:
+        elif node.op == "get_attr" and node.target in parameters and operation.followers:
             # A parameter used without calling its module: its first user is the layer.
             owner = str(node.target).rpartition(".")[0]
             flow.setdefault(owner, operation.followers[0])

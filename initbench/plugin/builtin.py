@@ -7,12 +7,26 @@ from initbench.training.recipes import RECIPES
 
 BUILTIN: dict[Kind, dict[str, str]] = {
     Kind.MODEL: {
+        "all_cnn_c": "initbench.models.all_cnn_c:AllCNNC",
         "cifar_resnet": "initbench.models.cifar_resnet:CifarResNet",
+        "convnext_base": "initbench.models.convnext_base:ConvNeXtBase",
         "mlp": "initbench.models.mlp:MLP",
+        "mobilenet_v1": "initbench.models.mobilenet_v1:MobileNetV1",
+        "resnet50": "initbench.models.resnet50:ResNet50",
         "zoo_cnn": "initbench.models.zoo_cnn:ZooCNN",
     },
     Kind.DATASET: {
-        "digits": "initbench.data.digits:Digits",
+        "cifar10": "initbench.data.sets.cifar10:CIFAR10",
+        "cifar10c": "initbench.data.sets.cifar10c:CIFAR10C",
+        "digits": "initbench.data.sets.digits:Digits",
+        "imagenet": "initbench.data.sets.imagenet:ImageNet",
+        "mnist": "initbench.data.sets.mnist:MNIST",
+        "pcam": "initbench.data.sets.pcam:PCam",
+        "pcam_small": "initbench.data.sets.pcam_small:PCamSmall",
+        "stl10": "initbench.data.sets.stl10:STL10",
+        "svhn": "initbench.data.sets.svhn:SVHN",
+        "tiny_imagenet": "initbench.data.sets.tiny_imagenet:TinyImageNet",
+        "usps": "initbench.data.sets.usps:USPS",
     },
     Kind.RECIPE: {name: f"initbench.training.recipes:RECIPES.{name}" for name in RECIPES},
     Kind.MEASURE: {
@@ -24,3 +38,9 @@ BUILTIN: dict[Kind, dict[str, str]] = {
     },
 }
 """Kind -> name -> `module:object`, as in an entry point."""
+
+FAMILIES = {
+    "timm": "initbench.models.timm_family",
+    "torchvision": "initbench.models.torchvision_family",
+}
+"""Name -> module that implements the hooks itself, for names that cannot be listed."""

@@ -58,20 +58,28 @@ def describe(registry: Registry, name: str, kind: Kind | None = None) -> Descrip
     schema = loaded.thing.Config.model_json_schema()
     options = list(_options(schema))
     supports = {}
-    if chosen is Kind.INITIALISER and not any(x.default == _REQUIRED for x in options):
-        supports = dict(_supports(registry, registry.initialiser(name).thing))
+    if not any(x.default == _REQUIRED for x in options):
+        if chosen is Kind.INITIALISER:
+            supports = dict(_supports(registry, registry.initialiser(name).thing))
+        elif chosen is Kind.MODEL:
+            facts["image size"] = _shown_size(registry.model(name).thing)
     return Description(facts, options, schema.get("description", ""), supports)
 
 
+def _shown_size(model: Model[Any]) -> str:
+    size = model.image_size()
+    return "that of the data" if size is None else f"{size} x {size} pixels"
+
+
 def _kind_of(registry: Registry, name: str) -> Kind:
-    entries = [entry for entry in registry.entries() if entry.kind in list(Kind)]
-    found = sorted({entry.kind for entry in entries if entry.name == name})
+    found = registry.kinds_of(name)
     if not found:
-        raise unknown_name("plugin", name, {entry.name for entry in entries})
+        names = {entry.name for entry in registry.entries() if entry.kind in list(Kind)}
+        raise unknown_name("plugin", name, names)
     if len(found) > 1:
-        kinds = ", ".join(found)
+        kinds = ", ".join(sorted(found))
         raise UserError(f"`{name}` is a name of several kinds ({kinds}); say which with `--kind`")
-    return Kind(found[0])
+    return found[0]
 
 
 def _facts(loaded: Loaded) -> Iterator[tuple[str, str]]:
@@ -120,12 +128,16 @@ def _supports(registry: Registry, initialiser: Initialiser[Any]) -> Iterator[tup
 
 
 def _support(initialiser: Initialiser[Any], model: Model[Any]) -> Support:
+    import torch
+
     from initbench.models.tracing import anatomy
 
     size = model.image_size() or _IMAGE_SIZE
-    # Contained: building a network draws from the shared random generator.
-    network = contained(lambda: model.build(_CHANNELS, size, _CLASSES)).result(
-        f"model `{model.name}`"
-    )
+
+    def build() -> torch.nn.Module:
+        with torch.device("meta"):  # shapes only: what is asked is not about values
+            return model.build(_CHANNELS, size, _CLASSES)
+
+    network = contained(build).result(f"model `{model.name}`")
     who = f"initialiser `{initialiser.name}`"
     return contained(lambda: initialiser.supports(anatomy(network))).result(who)

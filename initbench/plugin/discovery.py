@@ -15,7 +15,7 @@ from importlib import metadata
 
 from initbench import __version__
 from initbench.errors import closest, unknown_name
-from initbench.plugin.builtin import BUILTIN
+from initbench.plugin.builtin import BUILTIN, FAMILIES
 from initbench.plugin.hooks import PROJECT, Kind
 from initbench.suite.schema import NAME_PATTERN
 
@@ -76,6 +76,8 @@ def _builtin() -> Iterator[Entry]:
     for kind, targets in BUILTIN.items():
         for name, target in targets.items():
             yield Entry(kind.value, name, PROJECT, __version__, target)
+    for name, target in FAMILIES.items():
+        yield Entry(HOOKS, name, PROJECT, __version__, target)
 
 
 def _distributions() -> Iterator[metadata.Distribution]:

@@ -42,4 +42,8 @@ def initbench_names(kind: str) -> Iterable[str]:  # type: ignore[empty-body]
 
 @hookspec(firstresult=True)
 def initbench_provide(kind: str, name: str) -> Any | None:
-    """Provide the thing of this kind and name (a class; for recipes a mapping), or None."""
+    """Provide the thing of this kind and name (a class; for recipes a mapping), or None.
+
+    A name that belongs to a family, but is wrong there, deserves a UserError with the closest
+    names: it reaches the user as it is.
+    """

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 import pluggy
 
-from initbench.errors import PluginError, UserError, unknown_name
+from initbench.errors import PluginError, UserError, closest, unknown_name
 from initbench.plugin import hooks
 from initbench.plugin.code import code_of
 from initbench.plugin.configuration import configured, merged
@@ -86,11 +86,19 @@ class Registry:
         answers = self._manager.hook.initbench_names(kind=kind)
         return sorted({name for names in answers for name in names})
 
+    def kinds_of(self, name: str) -> list[Kind]:
+        """Return the kinds of the things of this name; asks families where none is listed."""
+        listed = {entry.kind for entry in self._entries if entry.name == name}
+        found = [kind for kind in Kind if kind in listed]
+        provide = self._manager.hook.initbench_provide
+        return found or [kind for kind in Kind if provide(kind=kind, name=name) is not None]
+
     def load(self, kind: str, name: str) -> Loaded:
         """Import the thing of this kind and name.
 
         Raises:
-            UserError: nobody provides it, or two distributions do.
+            UserError: nobody provides it, or two distributions do, or the family it belongs to has
+                no such member.
             PluginError: it cannot be imported or breaks the contract.
         """
         if (kind, name) not in self._loaded:
@@ -120,14 +128,20 @@ class Registry:
         """Return a configured measure; errors as for `initialiser`."""
         return self._resolve(Kind.MEASURE, name, config)
 
-    def recipe(self, name: str | None, changes: Mapping[str, Any] | None = None) -> Recipe:
-        """Return the recipe `name` with `changes` (see `merged`), or `changes` alone."""
-        from initbench.training.recipe import Recipe
+    def recipe(
+        self, name: str | None, changes: Mapping[str, Any] | None = None, scale: float = 1.0
+    ) -> Recipe:
+        """Return the recipe `name` with `changes` (see `merged`), or `changes` alone.
 
-        if name is None:
-            return configured("recipe", Recipe, changes or {})
-        base: Mapping[str, Any] = self.load(Kind.RECIPE, name).thing
-        return configured(f"recipe `{name}`", Recipe, merged(base, changes or {}))
+        With a `scale` below 1, what comes out is shortened as a whole (see `scaled`).
+        """
+        from initbench.training.recipe import Recipe
+        from initbench.training.scaling import scaled
+
+        what, tree = "recipe", dict(changes or {})
+        if name is not None:
+            what, tree = f"recipe `{name}`", merged(self.load(Kind.RECIPE, name).thing, tree)
+        return scaled(configured(what, Recipe, tree), scale)
 
     def _load(self, kind: Kind, name: str) -> Loaded:
         claims = [entry for entry in self._entries if (entry.kind, entry.name) == (kind, name)]
@@ -137,13 +151,25 @@ class Registry:
             raise PluginError(f"{claims[0].title}: {claims[0].problem}")
         provided: _Provided | None = self._manager.hook.initbench_provide(kind=kind, name=name)
         if provided is None:
-            known = self.names(kind)
+            known = self._suggestions(kind, name)
             raise unknown_name(kind, name, known, " ".join(dict.fromkeys(self._broken)))
         thing, entry = provided
         call = self._caller(entry)
         if found := call(lambda: list(violations(kind, name, thing))):
             raise PluginError(f"{entry.title} {'; '.join(found)}; {_advice(entry)}")
         return Loaded(thing, entry, call(lambda: code_of(thing, entry)))
+
+    def _suggestions(self, kind: Kind, name: str) -> list[str]:
+        """Return the names among which that of an unknown thing may be.
+
+        Families have too many names for a list of all. They count where a name of theirs ends in
+        this very one, and where nothing else looks like it.
+        """
+        listed = [entry.name for entry in self.entries(kind) if entry.problem is None]
+        everything = self.names(kind)
+        if members := [known for known in everything if known.endswith(f"/{name}")]:
+            return members
+        return everything if not closest(name, listed) and closest(name, everything) else listed
 
     def _resolve(self, kind: Kind, name: str, config: Mapping[str, Any] | None) -> Resolved[Any]:
         loaded = self.load(kind, name)
@@ -217,7 +243,8 @@ class _HookModule:
     """A module that implements the hooks itself, as a pluggy plugin.
 
     It is asked last and imported when it is asked for a thing. If that fails, the name may well be
-    somebody else's, so the complaint is kept for the message about an unknown name.
+    somebody else's, so the complaint is kept for the message about an unknown name. A UserError is
+    an answer: the name is one of the family's, and wrong.
     """
 
     def __init__(self, entry: Entry, call: _Call, broken: list[str]) -> None:
@@ -241,7 +268,17 @@ class _HookModule:
         module = self._module
         if module is None:
             return None
-        thing = self._tried(lambda: module.hook.initbench_provide(kind=kind, name=name))
+        wrong: list[UserError] = []
+
+        def provide() -> Any:
+            try:
+                return module.hook.initbench_provide(kind=kind, name=name)
+            except UserError as error:
+                wrong.append(error)
+
+        thing = self._tried(provide)
+        if wrong:
+            raise wrong[0]
         return (
             None if thing is None else _Provided(thing, replace(self._entry, kind=kind, name=name))
         )

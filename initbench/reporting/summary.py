@@ -12,7 +12,7 @@ from initbench.reporting.comparisons import comparisons
 from initbench.reporting.curves import band
 from initbench.reporting.ledger import Ledger, coverage
 from initbench.reporting.rows import population_row, row
-from initbench.results import Comparison, Row, SuiteResults
+from initbench.results import Comparison, DatasetFacts, Row, SuiteResults
 from initbench.store.artifact import StoredArtifact
 from initbench.store.manifest import SuiteManifest
 from initbench.store.record import Record, TrialStatus
@@ -79,6 +79,7 @@ def summarise(
         ],
         failures=_failures(manifest, records),
         citations=_citations(manifest),
+        datasets=_datasets(manifest),
         trials={
             entry.key: records[entry.key].status.value if entry.key in records else "missing"
             for entry in manifest.trials
@@ -119,6 +120,21 @@ def _citations(manifest: SuiteManifest) -> dict[str, dict[str, str | None]]:
     }
 
 
+def _datasets(manifest: SuiteManifest) -> dict[str, DatasetFacts]:
+    return {
+        note.label: DatasetFacts(
+            summary=note.summary,
+            citation=note.citation,
+            url=note.url,
+            licence=note.licence,
+            fingerprint=note.fingerprint,
+            images=note.images,
+            marks=note.marks,
+        )
+        for note in manifest.datasets
+    }
+
+
 def _environment(cells: Sequence[Cell]) -> dict[str, dict[str, int]]:
     """Count, for each thing that records say of their environment, the values seen."""
     seen: dict[str, Counter[str]] = {}
@@ -147,6 +163,8 @@ def _notes(
     if manifest.reduced:
         profile = f" `{manifest.profile}`" if manifest.profile else ""
         yield f"reduced: profile{profile} is smaller than the experiment that the suite describes"
+    for note in manifest.datasets:
+        yield from (f"{note.label}: {remark}" for remark in note.remarks)
     missing, lost = sum(c.missing for c in cells), sum(c.lost for c in cells)
     if missing:
         yield (

@@ -56,6 +56,21 @@ def verify(path: Path, blob: Blob) -> None:
         raise CorruptRecordError(f"`{path}` is corrupt: its content does not fit its digest")
 
 
+def decode(data: bytes, blob: Blob, path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors in `data`, which was read from `path`.
+
+    Raises CorruptRecordError unless the data are what `blob` names.
+    """
+    import safetensors.torch
+
+    if len(data) != blob.bytes or hashlib.sha256(data).hexdigest() != blob.digest:
+        raise CorruptRecordError(f"`{path}` is corrupt: its tensors do not fit their digest")
+    try:
+        return safetensors.torch.load(data)
+    except safetensors.SafetensorError as error:
+        raise CorruptRecordError(f"`{path}` is corrupt: {error}") from error
+
+
 def load(path: Path, blob: Blob, prefix: str = "") -> dict[str, torch.Tensor]:
     """Return the tensors in `path` whose names start with `prefix`, under the rest of their names.
 

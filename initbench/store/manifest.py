@@ -30,6 +30,22 @@ class InitialiserNote(_Part):
     distribution_version: str
 
 
+class DatasetNote(_Part):
+    """What readers should know about one data set of the suite, or of what it learns from."""
+
+    label: str
+    name: str
+    config: dict[str, Any]
+    summary: str
+    citation: str
+    url: str | None
+    licence: str
+    fingerprint: str
+    images: dict[str, int]  # by split
+    marks: list[str] = []  # a few words each that stand beside every number: `unofficial data`
+    remarks: list[str] = []  # the marks with their reasons
+
+
 class MeasureChoice(_Part):
     """A measure of the suite with its complete configuration."""
 
@@ -70,6 +86,7 @@ class SuiteManifest(_Part):
     margins: dict[str, float]  # by measure label
     measures: list[MeasureChoice]
     initialisers: list[InitialiserNote]
+    datasets: list[DatasetNote] = []
     trials: list[TrialEntry]
     zoos: dict[str, list[str]] = {}  # artifact key -> keys of the zoo trials behind it
 

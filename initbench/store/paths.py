@@ -11,6 +11,8 @@ from pathlib import Path
 
 from initbench.errors import StoreError
 
+CHECKPOINT_SUFFIX = ".checkpoint"
+
 _KEY = re.compile(r"[0-9a-f]{64}")
 _MANIFEST_ID = re.compile(r"[0-9a-f]{16}")
 _LABEL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
@@ -26,6 +28,7 @@ class StorePaths:
         self.blobs = root / "blobs"
         self.artifacts = root / "artifacts"
         self.claims = root / "claims"
+        self.checkpoints = root / "checkpoints"
         self.spool = root / "spool"
         self.quarantine = root / "quarantine"
         self.suites = root / "suites"
@@ -50,6 +53,10 @@ class StorePaths:
     def claim(self, key: str) -> Path:
         """Return where it is noted that a trial is running."""
         return self.claims / f"{_checked(key)}.json"
+
+    def checkpoint(self, key: str) -> Path:
+        """Return where it is kept how far a running trial has come."""
+        return self.checkpoints / f"{_checked(key)}{CHECKPOINT_SUFFIX}"
 
     def manifest(self, manifest_id: str) -> Path:
         """Return where a suite lies as it was run."""

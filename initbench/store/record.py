@@ -53,6 +53,7 @@ class Cost(_Part):
     images_seen: int
     steps: int
     stack_size: int = 1
+    devices: int = 1  # that shared the trial; `device_seconds` are those of all together
     exclusive: bool = False
     """True when nothing else ran on the device: only such wall times may be compared."""
 
@@ -105,4 +106,6 @@ class Record(_Part):
     budget_steps: int = 0  # optimiser steps of a complete run; lost trials, never scored, have 0
     weights: Blob | None = None  # safetensors with `best.` and `last.` before each name
     attempts: int = 1
+    attempt_notes: list[str] = []  # where an attempt went on from, and why one could not
     notes: list[str] = []
+    data_remarks: list[str] = []  # what must be said about the images it was trained on

@@ -58,8 +58,11 @@ def read(path: Path, model: type[ModelT]) -> ModelT | None:
     initbench wrote it whose format this one does not know, StoreError if it cannot be read.
     """
     data = _bytes(path)
-    if data is None:
-        return None
+    return None if data is None else unseal(data, model, path)
+
+
+def unseal(data: bytes, model: type[ModelT], path: Path) -> ModelT:
+    """Return what was sealed in `data`, which was read from `path`; raises as `read` does."""
     try:
         content = _unsealed(data)
         known = model.model_fields["format"].default

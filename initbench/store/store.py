@@ -30,6 +30,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -39,10 +40,18 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from initbench.errors import CorruptRecordError, StoreError
 from initbench.store import atomic, blobs, lock, sealed
 from initbench.store.artifact import StoredArtifact
+from initbench.store.checkpoint import KEPT_DAYS, CheckpointFile
 from initbench.store.claim import Claim
 from initbench.store.identity import digest
 from initbench.store.manifest import SuiteManifest
-from initbench.store.paths import StorePaths, files_in, folders_in, is_key, keys_in
+from initbench.store.paths import (
+    CHECKPOINT_SUFFIX,
+    StorePaths,
+    files_in,
+    folders_in,
+    is_key,
+    keys_in,
+)
 from initbench.store.record import Blob, Record, TrialStatus
 from initbench.store.spool import Spool, spooled_blob
 
@@ -128,6 +137,10 @@ class Store:
             return self.blob_path(blob).stat().st_size == blob.bytes
         except OSError:
             return False
+
+    def checkpoint(self, key: str) -> CheckpointFile:
+        """Return the place of a trial's checkpoint, which workers write without the lock."""
+        return CheckpointFile(self.paths.checkpoint(key), key)
 
     def manifests(self) -> list[SuiteManifest]:
         """Return all suites as they were run, by name and profile."""
@@ -242,7 +255,8 @@ class StoreWriter(Store):
         atomic.write_bytes(self.paths.manifest(manifest.id), sealed.seal(manifest))
 
     def delete(self, key: str) -> None:
-        """Forget the record or artifact with this key, so that it is made again."""
+        """Forget the record or artifact with this key, so that it is made again, from the start."""
+        atomic.remove(self.paths.checkpoint(key))
         atomic.remove(self.paths.record(key))
         atomic.remove(self.paths.artifact(key))
 
@@ -262,13 +276,27 @@ class StoreWriter(Store):
         shelves = (self.paths.records, self.paths.blobs, self.paths.artifacts)
         folders = [folder for shelf in shelves for folder in folders_in(shelf)]
         paths = self.paths
-        flat = (paths.root, paths.claims, paths.suites, paths.quarantine, paths.leaderboard)
-        for folder in (*folders, *flat):
+        flat = (paths.root, paths.claims, paths.checkpoints, paths.suites, paths.quarantine)
+        for folder in (*folders, *flat, paths.leaderboard):
             atomic.remove_leftovers(folder)
         for key in keys_in(self.paths.claims):
             outcome = self.record(key) or self.artifact(key)
             if outcome and outcome.status is not TrialStatus.LOST:
                 self.release(key)  # killed between commit and release
+        self._tidy_checkpoints()
+
+    def _tidy_checkpoints(self) -> None:
+        """Remove checkpoints that nobody will go on from.
+
+        Besides those of abandoned suites, that is what a worker left which went on with a trial
+        after its planner was killed and another worker had finished it.
+        """
+        for path in files_in(self.paths.checkpoints, CHECKPOINT_SUFFIX):
+            if is_key(path.stem):
+                record = self.record(path.stem)
+                age = time.time() - path.stat().st_mtime
+                if age > KEPT_DAYS * 86_400 or (record and self._final(record)):
+                    atomic.remove(path)
 
     def _on_corrupt(self, path: Path, error: CorruptRecordError) -> None:
         """The writer clears a corrupt file out of the way."""
@@ -293,6 +321,8 @@ class StoreWriter(Store):
         atomic.commit_point("adopt: committed")
         atomic.remove(spooled)
         self.release(key)
+        if self._final(existing):  # what is lost goes on from it
+            atomic.remove(self.paths.checkpoint(key))
         return existing
 
     def _adopt_blob(self, folder: Path, blob: Blob | None) -> None:

@@ -36,6 +36,7 @@ def _recipe_problems(root: Node) -> list[Problem]:
     if not isinstance(tree, dict):
         return []
     name = tree.pop("name", None)
+    tree.pop("scale", None)
     try:
         validate(Recipe, tree)
     except ValidationError as error:

@@ -18,27 +18,29 @@ from initbench.plugin.guard import contained
 from initbench.plugin.initialiser import Target
 from initbench.plugin.sources import Source, ZooSource
 from initbench.store.manifest import (
+    DatasetNote,
     InitialiserNote,
     MeasureChoice,
     SuiteManifest,
     TrialEntry,
 )
 from initbench.suite.load import label_of
+from initbench.suite.schema import Choice
 from initbench.suite.trial import DataReference, Fitting, Reference, Trial
 
 if TYPE_CHECKING:
     import torch
 
-    from initbench.data.dataset import DataSet
+    from initbench.data.dataset import DataSet, SplitName
+    from initbench.data.identify import Identified
     from initbench.models.anatomy import Anatomy
     from initbench.models.model import Model
     from initbench.plugin.initialiser import Initialiser
     from initbench.plugin.registry import Registry, Resolved
     from initbench.suite.load import LoadedSuite
-    from initbench.suite.schema import Choice
     from initbench.suite.yaml_reader import NodePath
 
-Fingerprint = Callable[["DataSet[Any]"], str]
+Identify = Callable[["DataSet[Any]", Reference], "Identified"]
 
 _DEEPEST_NESTING = 4
 """Zoos of generative initialisers of zoos of ...: beyond this depth it is a cycle."""
@@ -53,6 +55,7 @@ class Plan:
     zoo_trials: dict[str, Trial]
     fittings: dict[str, Fitting]
     data: dict[str, DataReference]
+    split_sizes: dict[str, Mapping[SplitName, int]]  # by key of the data: images of each split
 
     @cached_property
     def all_trials(self) -> dict[str, Trial]:
@@ -100,14 +103,14 @@ def data_needed(fitting: Fitting) -> Iterator[str]:
             yield DataReference.of(source["data"]).key
 
 
-def expand(loaded: LoadedSuite, registry: Registry, fingerprint: Fingerprint) -> Plan:
-    """Resolve a suite into a plan.
+def expand(loaded: LoadedSuite, registry: Registry, identify: Identify) -> Plan:
+    """Resolve a suite into a plan; `identify` tells what images a data set has on this machine.
 
     Raises:
         UserError: a name nobody provides, a configuration that does not validate, or an
             initialiser that does not support one of the models, with the place in the file.
     """
-    return _Expansion(loaded, registry, fingerprint).plan()
+    return _Expansion(loaded, registry, identify).plan()
 
 
 @dataclass
@@ -124,12 +127,15 @@ class _Resolved:
 class _Expansion:
     loaded: LoadedSuite
     registry: Registry
-    fingerprint: Fingerprint
+    identify: Identify
     trials: dict[str, Trial] = field(default_factory=dict)
     zoo_trials: dict[str, Trial] = field(default_factory=dict)
     fittings: dict[str, Fitting] = field(default_factory=dict)
     data: dict[str, DataReference] = field(default_factory=dict)
+    split_sizes: dict[str, Mapping[SplitName, int]] = field(default_factory=dict)
     entries: list[TrialEntry] = field(default_factory=list)
+    _identified: dict[str, Identified] = field(default_factory=dict)
+    _notes: dict[str, DatasetNote] = field(default_factory=dict)
     _anatomies: dict[tuple[str, int, int, int], Anatomy] = field(default_factory=dict)
 
     def plan(self) -> Plan:
@@ -139,13 +145,16 @@ class _Expansion:
         initialisers = self._resolve("initialisers", suite.initialisers, self.registry.initialiser)
         measures = self._resolve("measures", suite.measures, self.registry.measure)
         with self._at("recipe"):
-            recipe = self.registry.recipe(suite.recipe.name, suite.recipe.config)
+            recipe = self.registry.recipe(
+                suite.recipe.name, suite.recipe.config, suite.recipe.scale
+            )
         recipe_tree = recipe.model_dump(mode="json")
         seeds = self.loaded.seeds
 
         for model, dataset in product(models, datasets):
             data = self._data(dataset, model.thing)
-            anatomy = self._anatomy(model.thing, model.reference, dataset.thing, data.size)
+            with self._at(model.path):
+                anatomy = self._anatomy(model.thing, model.reference, dataset.thing, data.size)
             for initialiser in initialisers:
                 self._check_support(initialiser, model, anatomy)
             targets = {
@@ -183,7 +192,7 @@ class _Expansion:
         manifest = self._manifest(initialisers, measures)
         self._check_margins(manifest)
         zoo_trials = {k: t for k, t in self.zoo_trials.items() if k not in self.trials}
-        return Plan(manifest, self.trials, zoo_trials, self.fittings, self.data)
+        return Plan(manifest, self.trials, zoo_trials, self.fittings, self.data, self.split_sizes)
 
     def _resolve(
         self,
@@ -205,28 +214,39 @@ class _Expansion:
     def _data(self, dataset: _Resolved, model: Model[Any]) -> DataReference:
         size = model.image_size() or dataset.thing.native_size
         with self._at(dataset.path):
-            return self._register_data(dataset.thing, dataset.reference, size)
+            return self._register_data(dataset.thing, dataset.reference, size, dataset.label)
 
     def _register_data(
-        self, dataset: DataSet[Any], reference: Reference, size: int
+        self, dataset: DataSet[Any], reference: Reference, size: int, label: str
     ) -> DataReference:
-        data = DataReference(reference, size, self.fingerprint(dataset))
+        name = str(reference.tree())
+        if name not in self._identified:
+            self._identified[name] = self.identify(dataset, reference)
+        known = self._identified[name]
+        self._notes.setdefault(label, _dataset_note(label, dataset, reference, known))
+        data = DataReference(reference, size, known.fingerprint)
         self.data[data.key] = data
+        self.split_sizes[data.key] = known.sizes
         return data
 
     def _anatomy(
         self, model: Model[Any], reference: Reference, dataset: DataSet[Any], size: int
     ) -> Anatomy:
+        import torch
+
         from initbench.models.tracing import anatomy
 
         key = (str(reference.tree()), dataset.channels, size, dataset.classes)
         if key not in self._anatomies:
             network = self._network(model, dataset, size)
-            self._anatomies[key] = anatomy(network)
+            example = torch.zeros(2, dataset.channels, size, size)
+            self._anatomies[key] = anatomy(network, example)
         return self._anatomies[key]
 
     def _network(self, model: Model[Any], dataset: DataSet[Any], size: int) -> torch.nn.Module:
         outcome = contained(lambda: model.build(dataset.channels, size, dataset.classes))
+        if isinstance(outcome.error, UserError):
+            raise outcome.error
         return outcome.result(
             f"model `{model.name}`, built for `{dataset.name}` ({dataset.channels} channels, "
             f"{size}x{size} pixels, {dataset.classes} classes),"
@@ -287,7 +307,8 @@ class _Expansion:
             chosen = self.registry.dataset(source.dataset, source.dataset_config)
             dataset = chosen.thing
             size = model[0].image_size() or dataset.native_size
-            data = self._register_data(dataset, chosen.reference, size)
+            choice = Choice(name=source.dataset, **source.dataset_config)
+            data = self._register_data(dataset, chosen.reference, size, label_of(choice))
         if not isinstance(source, ZooSource):
             return {"kind": "data", "data": data.tree()}
         recipe = self._zoo_recipe(source, target_recipe)
@@ -337,6 +358,7 @@ class _Expansion:
                 for m in measures
             ],
             initialisers=[self._note(x) for x in initialisers],
+            datasets=list(self._notes.values()),
             trials=self.entries,
             zoos={key: fitting.zoo_trials for key, fitting in self.fittings.items()},
         )
@@ -365,6 +387,24 @@ class _Expansion:
                         f"`{name}` is no measure of this suite; expected one of "
                         + ", ".join(f"`{label}`" for label in labels)
                     )
+
+
+def _dataset_note(
+    label: str, dataset: DataSet[Any], reference: Reference, known: Identified
+) -> DatasetNote:
+    return DatasetNote(
+        label=label,
+        name=reference.name,
+        config=reference.config,
+        summary=dataset.summary,
+        citation=dataset.citation.text,
+        url=dataset.citation.url,
+        licence=dataset.licence,
+        fingerprint=known.fingerprint,
+        images={**known.sizes},
+        marks=list(dict.fromkeys(remark.mark for remark in known.remarks)),
+        remarks=[str(remark) for remark in known.remarks],
+    )
 
 
 def target_of(

@@ -38,6 +38,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
 SeedCount = Annotated[int, Field(ge=1, le=MOST_SEEDS)]
 Margin = Annotated[float, Field(gt=0)]
+Scale = Annotated[float, Field(gt=0, le=1)]
 
 
 class _Strict(BaseModel):
@@ -74,6 +75,12 @@ class RecipeChoice(_Configured):
     """A shipped recipe by name, with changes as further keys, or a whole recipe without `name`."""
 
     name: Name | None = None
+    scale: Scale = Field(
+        default=1.0,
+        description="The share of its length to train for: epochs, milestones, warm-up and the "
+        "time between evaluations shrink together.",
+        examples=[0.1],
+    )
 
 
 def label_of(choice: Choice) -> str:

@@ -229,6 +229,7 @@ def _trial_tags(manifest: SuiteManifest, entry: TrialEntry, record: Record) -> d
         TRIAL: record.key,
         "initbench.status": record.status.value,
         "initbench.failure": _failure(record),
+        "initbench.data_remarks": "; ".join(record.data_remarks),
         "initbench.attempts": _text(record.attempts),
         "initbench.scope": note.scope if note else "",
         "initbench.plugin": note.distribution if note else "",

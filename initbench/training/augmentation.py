@@ -25,19 +25,32 @@ class Draws:
 
         Padding is zero before normalisation: black.
         """
-        batch, channels, height, width = images.shape
-        device = images.device
-        row = torch.arange(height, device=device) + self.rows[indices, None]  # (batch, height)
-        column = torch.arange(width, device=device).expand(batch, width)
-        column = torch.where(self.flips[indices, None], width - 1 - column, column)
-        column = column + self.columns[indices, None]  # (batch, width)
-        padded = F.pad(images, [self.padding] * 4)
-        return padded[
-            torch.arange(batch, device=device)[:, None, None, None],
-            torch.arange(channels, device=device)[None, :, None, None],
-            row[:, None, :, None],
-            column[:, None, None, :],
-        ]
+        if self.padding:
+            rows, columns = (x.index_select(0, indices) for x in (self.rows, self.columns))
+            images = _crop(images, self.padding, rows, columns)
+        return _flip(images, self.flips.index_select(0, indices))
+
+
+def _crop(
+    images: torch.Tensor, padding: int, rows: torch.Tensor, columns: torch.Tensor
+) -> torch.Tensor:
+    """Return `images` padded and cut to their size again, each at its own row and column."""
+    padded = F.pad(images, [padding] * 4)
+    size = images.shape[1:]  # channels, height, width
+    image, *steps = padded.stride()
+    # A view of the window at every position in memory: a crop is then one whole entry, which is
+    # copied much faster than pixels that are looked up one by one.
+    room = sum((length - 1) * step for length, step in zip(size, steps, strict=True))
+    windows = padded.as_strided((padded.numel() - room, *size), (1, *steps))
+    first = torch.arange(0, padded.numel(), image, device=images.device)  # (batch,)
+    return windows.index_select(0, first + rows * steps[1] + columns * steps[2])
+
+
+def _flip(images: torch.Tensor, flips: torch.Tensor) -> torch.Tensor:
+    """Return `images`, those mirrored whose flag in `flips` (batch,) is set."""
+    both = torch.cat([images, images.flip(-1)])
+    which = torch.arange(len(images), device=images.device) + len(images) * flips
+    return both.index_select(0, which)  # whole images again
 
 
 def draw(

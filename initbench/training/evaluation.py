@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from initbench.data.dataset import SplitName
-from initbench.data.resident import ResidentData
+from initbench.data.device_data import Batch, DeviceData
+
+if TYPE_CHECKING:
+    from initbench.training.ranks import Ranks
 
 EVALUATION_PIXELS = 1_000_000
 """Height x width x images of one batch: 1,275 images of 28 x 28, 19 of 224 x 224."""
@@ -27,31 +32,55 @@ class Scores:
 
 def evaluate(
     network: torch.nn.Module,
-    data: ResidentData,
+    data: DeviceData,
     split: SplitName,
     *,
     batch_statistics: bool = False,
+    ranks: Ranks | None = None,
 ) -> Scores:
     """Return the scores of `network` on the whole split, in eval mode and float32.
 
     With `batch_statistics`, batch norm uses the statistics of each batch (about EVALUATION_PIXELS
     large) in place of its running ones, as is usual for networks whose weights were predicted.
-    Modes and running statistics are left as they were.
+    Modes and running statistics are left as they were. With `ranks`, each rank has a network like
+    this one, evaluates its share of the batches, and returns the scores on all of them.
 
     Logits that are NaN count as wrong. The loss is computed and summed in float64.
     """
-    height, width = data.split(split).images.shape[-2:]
-    size = max(EVALUATION_PIXELS // (height * width), 1)
-    with _evaluating(network, batch_statistics), torch.no_grad():
+    with (
+        evaluating(network, batch_statistics),
+        torch.no_grad(),
+        closing(_batches(data, split, ranks)) as batches,
+    ):
         correct = torch.zeros((), dtype=torch.int64, device=data.device)
         loss = torch.zeros((), dtype=torch.float64, device=data.device)
-        for images, labels in data.batches(split, size):
+        for images, labels in batches:
             logits = network(images)
             hits = (logits.argmax(1) == labels) & ~logits.isnan().any(1)
             correct += hits.sum()
             loss += F.cross_entropy(logits.double(), labels, reduction="sum")
+    if ranks is not None:
+        correct, loss = ranks.total(correct), ranks.total(loss)
     images_seen = len(data.split(split))
     return Scores(correct.item() / images_seen, loss.item() / images_seen)
+
+
+def images_at_once(data: DeviceData, split: SplitName) -> int:
+    """Return how many images of a split are evaluated in one batch at most."""
+    height, width = data.split(split).images.shape[-2:]
+    return max(EVALUATION_PIXELS // (height * width), 1)
+
+
+def _batches(
+    data: DeviceData, split: SplitName, ranks: Ranks | None
+) -> Generator[Batch, None, None]:
+    """Return the batches of a split that are evaluated here: all, or those of one rank."""
+    size = images_at_once(data, split)
+    if ranks is None:
+        return data.batches(split, size)
+    images = torch.arange(len(data.split(split)))
+    batches = images.tensor_split(math.ceil(len(images) / size))[ranks.rank :: ranks.count]
+    return data.batches_at(split, batches)
 
 
 def has_batch_norm(network: torch.nn.Module) -> bool:
@@ -60,7 +89,8 @@ def has_batch_norm(network: torch.nn.Module) -> bool:
 
 
 @contextmanager
-def _evaluating(network: torch.nn.Module, batch_statistics: bool) -> Iterator[None]:
+def evaluating(network: torch.nn.Module, batch_statistics: bool) -> Iterator[None]:
+    """Put `network` into eval mode, batch norm as `evaluate` says, and all back afterwards."""
     modes = [(module, module.training) for module in network.modules()]
     norms = [(m, m.track_running_stats) for m in network.modules() if isinstance(m, _BatchNorm)]
     network.eval()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
+from initbench.store.record import Failure
 from initbench.streams import Stream, stream_seed
+from initbench.training.recipe import Recipe
+
+CHECK_EVERY = 100
+"""Steps between two looks for a NaN, besides those at evaluations: looking makes a GPU wait."""
 
 
 @contextmanager
@@ -35,3 +41,19 @@ def largest_weight(network: torch.nn.Module) -> float:
     """Return the largest magnitude of any parameter; NaN or infinite if one of them is."""
     parameters = [p.detach() for p in network.parameters()]
     return torch.nn.utils.get_total_norm(parameters, norm_type=torch.inf).item()
+
+
+def divergence(loss_sum: float, weight: float, steps: int) -> Failure | None:
+    """Return the failure if the training loss or the largest weight is not finite by now."""
+    for what, value in (("the training loss", loss_sum), ("a weight", weight)):
+        if not math.isfinite(value):
+            kind = "nan" if math.isnan(value) else "infinity"
+            return Failure(kind=kind, message=f"{what} was not finite after {steps} steps")
+    return None
+
+
+def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[None]:
+    """Return the context in which a network computes its logits in the precision of `recipe`."""
+    if recipe.precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=getattr(torch, recipe.precision))

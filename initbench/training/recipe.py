@@ -81,11 +81,15 @@ class Step(Config):
 
 
 class Cosine(Config):
-    """Half a cosine from the optimiser's rate to `final`, by batch, after a linear warm-up."""
+    """Half a cosine from the optimiser's rate to `final`, after a linear warm-up.
+
+    With `unit: epoch` the rate stays within an epoch what it is at its first batch.
+    """
 
     name: Literal["cosine"]
     final: NonNegative = 0.0
     warmup_batches: Annotated[int, Field(ge=0)] = 0
+    unit: Literal["epoch", "batch"] = "batch"
 
 
 class Plateau(Config):

@@ -87,5 +87,7 @@ class RateSchedule:
         warmup = schedule.warmup_batches
         if step < warmup:
             return self._base * (step + 1) / (warmup + 1)
+        if schedule.unit == "epoch":
+            step = max(step - step % self._per_epoch, warmup)
         done = (step - warmup) / (self._total - warmup)
         return schedule.final + (self._base - schedule.final) * (1 + math.cos(math.pi * done)) / 2

@@ -9,23 +9,49 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 
-from initbench.data.resident import ResidentData
+from initbench.data.dataset import SplitName
+from initbench.data.device_data import Batch, DeviceData
 from initbench.errors import UserError
-from initbench.store.record import Cost, Curve, Failure, TrialStatus
+from initbench.store.record import Failure, TrialStatus
 from initbench.streams import Stream, generator
 from initbench.training.augmentation import draw
+from initbench.training.checkpoint import (
+    Conditions,
+    Snapshot,
+    conditions,
+    generator_states,
+    network_state,
+    optimiser_state,
+    restore_generators,
+    restore_network,
+    restore_optimiser,
+)
 from initbench.training.cost import Meter
 from initbench.training.evaluation import Scores, evaluate, has_batch_norm
-from initbench.training.numerics import largest_weight, reproducible
+from initbench.training.numerics import (
+    CHECK_EVERY,
+    autocast,
+    divergence,
+    largest_weight,
+    reproducible,
+)
 from initbench.training.optimiser import build_optimiser
+from initbench.training.outcome import (
+    History,
+    Member,
+    Point,
+    Progress,
+    Trained,
+    initial_numbers,
+    state_of,
+)
 from initbench.training.recipe import Cosine, Recipe
 from initbench.training.schedule import (
     RateSchedule,
@@ -34,56 +60,10 @@ from initbench.training.schedule import (
     total_steps,
 )
 
-CHECK_EVERY = 100
-"""Steps between two looks for a NaN, besides those at evaluations: looking makes a GPU wait."""
-
-State = dict[str, torch.Tensor]
-Augment = Callable[[torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Member:
-    """A network with its starting weights, and the seed of its trial."""
-
-    network: torch.nn.Module
-    seed: int
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a member stands, told at each of its evaluations."""
-
-    seed: int
-    step: int
-    total_steps: int
-    epoch: float
-    validation_accuracy: float
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What became of a member.
-
-    Curves have one entry for each evaluation; `train_loss` is the mean over the steps since the
-    last evaluation and `learning_rate` that of the last step, so both begin with None.
-    State dictionaries are copies on the CPU. A member that diverged has the curves up to then.
-    """
-
-    seed: int
-    status: TrialStatus  # done or diverged
-    failure: Failure | None
-    curves: dict[str, Curve]
-    best_index: int  # of the evaluation whose checkpoint is `best`
-    best: State
-    last: State
-    numbers: dict[str, float]  # final numbers that are known already
-    batch_order: str  # SHA-256 of the indices of all training images, in the order they were used
-    cost: Cost
-
 
 def train(
     members: Sequence[Member],
-    data: ResidentData,
+    data: DeviceData,
     recipe: Recipe,
     *,
     on_progress: Callable[[int, Progress], None] | None = None,
@@ -103,9 +83,7 @@ def train(
     ]
 
 
-def final_numbers(
-    network: torch.nn.Module, trained: Trained, data: ResidentData
-) -> dict[str, float]:
+def final_numbers(network: torch.nn.Module, trained: Trained, data: DeviceData) -> dict[str, float]:
     """Return the numbers of a record's `final`, by name; those that are not finite are left out.
 
     A member that diverged has only its numbers from before training. `network`, on the device of
@@ -122,36 +100,29 @@ def final_numbers(
     return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
-@dataclass(frozen=True)
-class _Point:
-    """One evaluation."""
-
-    step: int
-    validation: Scores
-    train_loss: float | None
-    learning_rate: float | None
-
-
 class Run:
     """One member on its way through the recipe."""
 
     def __init__(
         self,
         member: Member,
-        data: ResidentData,
+        data: DeviceData,
         recipe: Recipe,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         images = len(data.train)
         self.seed = member.seed
         self.network = member.network.to(data.device)
+        self.forward: Callable[[torch.Tensor], torch.Tensor] = self.network
         self.data = data
         self.recipe = recipe
         self.on_progress = on_progress
+        self.keeper = member.keeper
+        self.meter = Meter(data.device)
 
         self.optimiser = build_optimiser(self.network, recipe.optimiser)
         self.schedule = RateSchedule(recipe, images)
-        self.autocast = _autocast(recipe, data.device)
+        self.autocast = autocast(recipe, data.device)
         self.scaler = torch.amp.GradScaler(enabled=recipe.precision == "float16")
 
         self.steps_per_epoch = steps_per_epoch(recipe, images)
@@ -163,79 +134,85 @@ class Run:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=data.device)
         self.loss_steps = 0
 
-        self.points: list[_Point] = []
-        self.best_index = 0
-        self.best: State = {}
+        self.numbers: dict[str, float] = {}  # from before training
+        self.history = History()
 
     def trained(self) -> Trained:
-        """Train to the end, or until the member diverges."""
-        meter = Meter(self.data.device)
+        """Train to the end, or until the member diverges, from where an earlier attempt ended."""
         with reproducible(self.seed, self.data.device):
             self.network.train()
-            numbers = self._initial_numbers()
+            self._take_up()
             failure = self._train()
-        accuracies = [point.validation.accuracy for point in self.points]
-        numbers["validation_accuracy.initial"] = accuracies[0]
-        if failure is None:
-            numbers["validation_accuracy.best"] = accuracies[self.best_index]
-            numbers["validation_accuracy.last"] = accuracies[-1]
+        numbers = self.numbers | self.history.numbers(complete=failure is None)
         return Trained(
             seed=self.seed,
             status=TrialStatus.DIVERGED if failure else TrialStatus.DONE,
             failure=failure,
-            curves=_curves(self.points, self.steps_per_epoch),
-            best_index=self.best_index,
-            best=self.best,
-            last=_copy(self.network),
+            curves=self.history.curves(self.steps_per_epoch),
+            best_index=self.history.best_index,
+            best=self.history.best,
+            last=state_of(self.network),
             numbers=numbers,
             batch_order=self.batch_order.hexdigest(),
-            cost=meter.cost(images_seen=self.images_seen, steps=self.step),
+            cost=self.meter.cost(images_seen=self.images_seen, steps=self.step),
+            attempt_notes=list(self.keeper.notes) if self.keeper else [],
         )
 
     def _initial_numbers(self) -> dict[str, float]:
-        test = evaluate(self.network, self.data, "test")
-        numbers = {"test_accuracy.initial": test.accuracy, "test_loss.initial": test.loss}
-        if has_batch_norm(self.network):
-            predicted = evaluate(self.network, self.data, "validation", batch_statistics=True)
-            numbers["validation_accuracy.initial_batch_statistics"] = predicted.accuracy
-        return numbers
+        test = self._scores("test")
+        if not has_batch_norm(self.network):
+            return initial_numbers(test)
+        return initial_numbers(test, self._scores("validation", batch_statistics=True))
 
     def _train(self) -> Failure | None:
-        self._evaluate()
-        if failure := self._divergence():
-            return failure
-        for epoch in range(self.recipe.epochs):
-            for indices, augment in self._batches(epoch):
-                self.take_step(indices, augment)
-                evaluation_is_due = self.step in self.evaluation_steps
-                look = evaluation_is_due or self.step % CHECK_EVERY == 0
-                if look and (failure := self._divergence()):
-                    return failure
-                if evaluation_is_due:
-                    self._evaluate()
+        if not self.history.points:
+            self.numbers = self._initial_numbers()
+            self._evaluate()
+            if failure := self._divergence():
+                return failure
+            self._keep_if_due()
+        for epoch in range(self.step // self.steps_per_epoch, self.recipe.epochs):
+            with closing(self._batches(epoch)) as batches:
+                for images, labels in batches:
+                    self.take_step(images, labels)
+                    evaluation_is_due = self.step in self.evaluation_steps
+                    look = evaluation_is_due or self.step % CHECK_EVERY == 0
+                    if look and (failure := self._divergence()):
+                        return failure
+                    if evaluation_is_due:
+                        self._evaluate()
+                    self._keep_if_due()
         return None
 
-    def _batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, Augment | None]]:
-        """Yield each batch of an epoch: indices on the device, and what augments their images."""
-        images, device = len(self.data.train), self.data.device
-        order = torch.randperm(images, generator=generator(self.seed, Stream.ORDER, epoch))
-        draws = draw(self.recipe.augmentation, images, self.seed, epoch, device)
-        on_device = order.to(device)
-        for batch in range(self.steps_per_epoch):
-            part = slice(batch * self.recipe.batch_size, (batch + 1) * self.recipe.batch_size)
-            indices = on_device[part]
-            self.batch_order.update(order[part].numpy().tobytes())
-            yield indices, partial(draws.apply, indices=indices) if draws else None
+    def _batches(self, epoch: int) -> Generator[Batch, None, None]:
+        """Yield the batches of an epoch that are to come, augmented and normalised.
 
-    def take_step(self, indices: torch.Tensor, augment: Augment | None) -> None:
-        """Take one optimiser step on the training images at `indices` (on the device)."""
-        images, labels = self.data.batch("train", indices, augment)
+        Notes the order of images.
+        """
+        done = self.step - epoch * self.steps_per_epoch
+        parts = self._order(epoch)[done:]
+        images = len(self.data.train)
+        draws = draw(self.recipe.augmentation, images, self.seed, epoch, self.data.device)
+        shares = map(self._share, parts)
+        batches = self.data.batches_at("train", shares, draws.apply if draws else None)
+        with closing(batches):
+            for indices, batch in zip(parts, batches, strict=True):
+                self.batch_order.update(indices.numpy().tobytes())
+                yield batch
+
+    def _order(self, epoch: int) -> Sequence[torch.Tensor]:
+        """Return the indices of the images in each batch of an epoch."""
+        images, size = len(self.data.train), self.recipe.batch_size
+        order = torch.randperm(images, generator=generator(self.seed, Stream.ORDER, epoch))
+        batches: tuple[torch.Tensor, ...] = order.split(size)
+        return batches[: self.steps_per_epoch]
+
+    def take_step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        """Take one optimiser step on a batch of training images, normalised, on the device."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate(self.step)
 
-        with self.autocast:
-            logits = self.network(images)  # (batch, classes)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
+        loss = self._loss(images, labels)
         self.optimiser.zero_grad()
         self.scaler.scale(loss).backward()
         if self.recipe.clip_norm is not None:
@@ -244,38 +221,41 @@ class Run:
         self.scaler.step(self.optimiser)
         self.scaler.update()
 
-        self.loss_sum += loss.detach()
+        self.loss_sum += self._whole(loss.detach())
         self.loss_steps += 1
         self.step += 1
-        self.images_seen += len(indices)
+        self.images_seen += len(labels)
+
+    def _share(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the indices of a batch that this process trains on: here, all of them."""
+        return batch
+
+    def _loss(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        with self.autocast:
+            logits = self.forward(images)  # (batch, classes)
+        smoothing = self.recipe.label_smoothing
+        return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+
+    def _whole(self, loss: torch.Tensor) -> torch.Tensor:
+        """Return the loss of the whole batch."""
+        return loss
+
+    def _scores(self, split: SplitName, *, batch_statistics: bool = False) -> Scores:
+        return evaluate(self.network, self.data, split, batch_statistics=batch_statistics)
 
     def _divergence(self) -> Failure | None:
-        """Return the failure if the training loss or a weight is not finite by now."""
-        for what, value in (
-            ("the training loss", self.loss_sum.item()),
-            ("a weight", largest_weight(self.network)),
-        ):
-            if not math.isfinite(value):
-                kind = "nan" if math.isnan(value) else "infinity"
-                return Failure(kind=kind, message=f"{what} was not finite after {self.step} steps")
-        return None
+        return divergence(self.loss_sum.item(), largest_weight(self.network), self.step)
 
     def _evaluate(self) -> None:
-        validation = evaluate(self.network, self.data, "validation")
+        validation = self._scores("validation")
         trained = self.loss_steps > 0
-        point = _Point(
+        point = Point(
             step=self.step,
             validation=validation,
             train_loss=self.loss_sum.item() / self.loss_steps if trained else None,
             learning_rate=self.optimiser.param_groups[0]["lr"] if trained else None,
         )
-        if (
-            not self.points
-            or validation.accuracy > self.points[self.best_index].validation.accuracy
-        ):
-            self.best_index = len(self.points)
-            self.best = _copy(self.network)
-        self.points.append(point)
+        self.history.add(point, lambda: state_of(self.network))
         self.schedule.observe(validation.loss)
         self.loss_sum.zero_()
         self.loss_steps = 0
@@ -289,6 +269,54 @@ class Run:
                     validation_accuracy=validation.accuracy,
                 )
             )
+
+    # --- checkpoints ----------------------------------------------------------------------------
+
+    def _keep_if_due(self) -> None:
+        if self.keeper is not None and self.keeper.is_due():
+            self.keeper.keep(self._snapshot(), self._conditions())
+
+    def _take_up(self) -> None:
+        if self.keeper is not None:
+            snapshot = self.keeper.found(self.network, self._conditions())
+            if snapshot is not None:
+                self._restore(snapshot)
+
+    def _conditions(self) -> Conditions:
+        return conditions(self.data.device, "plain")
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
+            step=self.step,
+            images_seen=self.images_seen,
+            loss_sum=self.loss_sum.item(),
+            loss_steps=self.loss_steps,
+            numbers=self.numbers,
+            history=self.history,
+            scaler=self.scaler.state_dict(),
+            cost=self.meter.cost(images_seen=self.images_seen, steps=self.step),
+            network=network_state(self.network),
+            optimiser=optimiser_state(self.optimiser),
+            generators=generator_states(self.data.device),
+        )
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        self.step = snapshot.step
+        self.images_seen = snapshot.images_seen
+        self.loss_sum.fill_(snapshot.loss_sum)
+        self.loss_steps = snapshot.loss_steps
+        self.numbers = snapshot.numbers
+        self.history = snapshot.history
+        self.meter.add(snapshot.cost)
+        self.scaler.load_state_dict(snapshot.scaler)
+        restore_network(self.network, snapshot.network)
+        restore_optimiser(self.optimiser, snapshot.optimiser)
+        restore_generators(self.data.device, snapshot.generators)
+        for point in self.history.points:
+            self.schedule.observe(point.validation.loss)
+        for epoch in range(math.ceil(self.step / self.steps_per_epoch)):
+            for indices in self._order(epoch)[: self.step - epoch * self.steps_per_epoch]:
+                self.batch_order.update(indices.numpy().tobytes())
 
 
 def check_recipe(recipe: Recipe, images: int, device: torch.device) -> None:
@@ -309,32 +337,3 @@ def check_recipe(recipe: Recipe, images: int, device: torch.device) -> None:
             f"recipe: `schedule.warmup_batches` is {recipe.schedule.warmup_batches}, but the whole "
             f"training has only {steps} batches; choose fewer, or more `epochs`"
         )
-
-
-def _autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[None]:
-    if recipe.precision == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=getattr(torch, recipe.precision))
-
-
-def _copy(network: torch.nn.Module) -> State:
-    return {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in network.state_dict().items()
-    }
-
-
-def _curves(points: Sequence[_Point], steps_per_epoch: int) -> dict[str, Curve]:
-    steps = [point.step for point in points]
-    epochs = [step / steps_per_epoch for step in steps]
-
-    def curve(values: Iterable[float | None]) -> Curve:
-        defined = [x if x is not None and math.isfinite(x) else None for x in values]
-        return Curve(steps=steps, epochs=epochs, values=defined)
-
-    return {
-        "validation_accuracy": curve(point.validation.accuracy for point in points),
-        "validation_loss": curve(point.validation.loss for point in points),
-        "train_loss": curve(point.train_loss for point in points),
-        "learning_rate": curve(point.learning_rate for point in points),
-    }

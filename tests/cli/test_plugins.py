@@ -125,7 +125,7 @@ def test_show_tries_the_models_of_the_harness(picky: World, run: Run) -> None:
     _, out, _ = run("show", "convolutional")
     rows = [" ".join(row) for row in cells(out)]
     assert "mlp no: it has no convolution" in rows
-    assert {"zoo_cnn yes", "cifar_resnet yes"} <= set(rows)
+    assert {"zoo_cnn yes", "cifar_resnet yes", "convnext_base yes"} <= set(rows)
 
 
 def test_show_writes_a_recipe_out_in_full(run: Run) -> None:
@@ -141,6 +141,18 @@ def test_everything_of_the_harness_can_be_shown(name: str, run: Run) -> None:
     assert (code, err) == (0, "")
     assert f"name         {name}" in out
     assert "summary      " in out
+
+
+def test_a_model_of_a_library_is_found_by_name_and_tells_its_image_size(run: Run) -> None:
+    code, out, err = run("show", "torchvision/inception_v3")
+    assert (code, err) == (0, "")
+    assert "kind         model" in out
+    assert "licence      BSD-3-Clause (torchvision)" in out
+    assert "image size   299 x 299 pixels" in out
+    assert "image size   that of the data" in run("show", "cifar_resnet")[1]
+    code, _, err = run("show", "torchvision/inception_v4")
+    assert code == 2
+    assert err.startswith("error: unknown classifier of torchvision `inception_v4`; did you mean `")
 
 
 def test_a_name_of_two_kinds_needs_the_kind(world: World, run: Run) -> None:
@@ -160,7 +172,7 @@ def test_a_name_of_two_kinds_needs_the_kind(world: World, run: Run) -> None:
 def test_an_unknown_name_gets_the_closest_ones(run: Run) -> None:
     code, _, err = run("show", "zo_cnn")
     assert code == 2
-    assert err == "error: unknown plugin `zo_cnn`; did you mean `zoo_cnn`?\n"
+    assert err == "error: unknown plugin `zo_cnn`; did you mean `zoo_cnn` or `all_cnn_c`?\n"
 
 
 def test_a_broken_plugin_is_one_message(world: World, run: Run) -> None:

@@ -14,6 +14,8 @@ from initbench.suite.load import load_suite
 from initbench.suite.schema_export import json_schema
 from tests.suite.worlds import SMALL, edited
 
+BUNDLED = ", ".join(f"`{name}`" for name in bundled_suites())
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -119,7 +121,7 @@ def test_validate_checks_all_and_reports_every_mistake(run: Run) -> None:
         "small.yaml:10:8: `seeds`: expected a whole number of at least 1 and at most 100000, got "
         "the number 0\n"
         "error: no suite file `nope.yaml`; give the path of a YAML file, or the name of a "
-        "bundled suite (`quickstart`)\n"
+        f"bundled suite ({BUNDLED})\n"
     )
 
 
@@ -151,7 +153,7 @@ def test_an_unknown_suite_is_one_message(run: Run) -> None:
         2,
         "",
         "error: no suite `quickstrat`; did you mean `quickstart`? give the path of a YAML file, or "
-        "the name of a bundled suite (`quickstart`)\n",
+        f"the name of a bundled suite ({BUNDLED})\n",
     )
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from initbench.data.dataset import DataSet, ImageSplits, Split
-from initbench.data.digits import Digits
+from initbench.data.dataset import DataSet, ImageSplits, Remark, Split
 from initbench.data.fingerprint import fingerprint
 from initbench.data.prepared import from_tensors, load, prepare, to_tensors
+from initbench.data.sets.digits import Digits
 from initbench.errors import PluginError, UserError
 from initbench.plugin.initialiser import Citation, Config
 from tests.training.networks import splits
@@ -110,8 +110,17 @@ def test_a_broken_data_set_is_named_with_what_is_wrong(name: str) -> None:
 
 
 def test_splits_survive_storage_as_tensors_and_json() -> None:
-    base = splits(channels=3)
+    base = replace(splits(channels=3), remarks=(Remark("made here", "for a test"),))
     tensors, description = to_tensors(base)
     assert all(tensor.is_contiguous() for tensor in tensors.values())
-    again = from_tensors(tensors, json.loads(json.dumps(description)))
+    again = from_tensors(tensors, json.loads(json.dumps(description)), None)
     assert fingerprint(again) == fingerprint(base)
+    assert again.remarks == base.remarks
+
+
+def test_images_that_are_declared_as_streamed_must_be_in_files() -> None:
+    class Streamed(Stripes):
+        streamed = True
+
+    with pytest.raises(PluginError, match="must be `ImageFiles`, as it declares `streamed`"):
+        load(Streamed(Config()), None)

@@ -57,6 +57,29 @@ def test_every_worker_sees_one_gpu_and_they_are_shared_evenly(
         devices.slots("cuda:2", None)
 
 
+@pytest.mark.parametrize("gpus", [5], indirect=True)
+def test_a_worker_sees_all_gpus_that_train_its_trials_together(
+    gpus: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    leased = devices.slots("cuda", None, devices_per_trial=2)
+    assert [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in leased] == ["0,1", "2,3"]
+    assert {slot.devices for slot in leased} == {2}
+    assert len(devices.slots("cuda", 3, devices_per_trial=2)) == 3
+    with pytest.raises(UserError, match=r"trained on 6 GPUs, but `--device cuda` has 5; choose"):
+        devices.slots("cuda", None, devices_per_trial=6)
+    with pytest.raises(UserError, match=r"trained on 2 GPUs, but `--device cuda:1` has 1; choose"):
+        devices.slots("cuda:1", None, devices_per_trial=2)
+
+
+def test_on_a_cpu_cores_that_train_together_make_one_worker() -> None:
+    cores = devices.cpu_count()
+    assert len(devices.slots("cpu", None, devices_per_trial=cores)) == 1
+    assert len(devices.slots("cpu", None, devices_per_trial=2 * cores)) == 1
+    assert devices.slots("cpu", 3, devices_per_trial=2) == [devices.slots("cpu", 1, 2)[0]] * 3
+    assert devices.slots("cpu", 1, devices_per_trial=2)[0].devices == 2
+
+
 @pytest.mark.parametrize("gpus", [2], indirect=True)
 def test_a_selection_of_gpus_made_outside_is_respected(
     gpus: int, monkeypatch: pytest.MonkeyPatch

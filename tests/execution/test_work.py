@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,11 @@ from initbench.api import (
     UserError,
     ZooSource,
 )
+from initbench.data.identify import identify
 from initbench.execution.events import Broken, Event, Finished, Outcome, Progress
 from initbench.execution.jobs import DataJob, Job, TrainJob, jobs_of
 from initbench.execution.run import forget_failed, pending
-from initbench.execution.work import Workspace
+from initbench.execution.work import CHECKPOINT_VARIABLE, Workspace, checkpoint_seconds
 from initbench.execution.worker import perform_and_tell
 from initbench.plugin.discovery import Entry, discover
 from initbench.plugin.registry import Registry
@@ -157,7 +159,7 @@ class World:
     def plan(self, initialiser: str, model: str = "zoo_cnn") -> Plan:
         path = self.folder / "suite.yaml"
         path.write_text(SUITE.format(initialiser=initialiser, model=model))
-        return expand(load_suite(path), self.registry, lambda d: d.pinned_fingerprint() or "")
+        return expand(load_suite(path), self.registry, lambda d, r: identify(d, r.tree(), None))
 
     def perform(self, job: Job) -> list[Event]:
         events: list[Event] = []
@@ -275,3 +277,22 @@ def test_a_plugin_that_changed_after_planning_ends_the_run(world: World) -> None
     assert isinstance(event, Broken)
     assert event.why == "wrong input"
     assert "start the run again" in event.message
+
+
+@pytest.mark.parametrize("value", ["often", "-1", "nan", "6 0"])
+def test_a_time_between_checkpoints_that_is_none_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv(CHECKPOINT_VARIABLE, value)
+    events, record = world.train("lecun")
+    assert record is None
+    assert isinstance(events[-1], Broken)
+    assert events[-1].why == "wrong input"
+    assert f"INITBENCH_CHECKPOINT_SECONDS is `{value}`" in events[-1].message
+
+
+def test_the_time_between_checkpoints_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checkpoint_seconds() == 60
+    for value, seconds in (("", 60), ("0", 0), ("7.5", 7.5), ("inf", math.inf)):
+        monkeypatch.setenv(CHECKPOINT_VARIABLE, value)
+        assert checkpoint_seconds() == seconds

@@ -194,7 +194,8 @@ class TestHostileNames:
     @pytest.mark.parametrize("url", ["javascript:alert(1)", "http://example.org", "data:,x", None])
     def test_other_addresses_are_no_links(self, suite: SuiteResults, url: str | None) -> None:
         citations = {name: {**cited, "url": url} for name, cited in suite.citations.items()}
-        page = parse(build_page([dataclasses.replace(suite, citations=citations)]))
+        data = {name: dataclasses.replace(facts, url=url) for name, facts in suite.datasets.items()}
+        page = parse(build_page([dataclasses.replace(suite, citations=citations, datasets=data)]))
         assert all((a.attributes["href"] or "").startswith("#") for a in page.all("a"))
 
     def test_the_data_cannot_end_their_script_element(self) -> None:
@@ -378,6 +379,18 @@ class TestSuites:
         page = parse(build_page([dataclasses.replace(suite, environment=mixed)]))
         shown = [dd.text for dd in page.all("dl", class_="environment")[0].all("dd")]
         assert shown == ["2.11.0 (12 trials), 2.12.0 (4 trials)", "cpu"]
+
+    def test_data_sets_are_described_and_unofficial_ones_marked(self, suite: SuiteResults) -> None:
+        (facts,) = suite.datasets.values()
+        marked = dataclasses.replace(facts, marks=["unofficial data"])
+        page = parse(build_page([dataclasses.replace(suite, datasets={"digits": marked})]))
+        [described] = page.all("dl", class_="datasets")
+        assert "1,197 / 300 / 300 images" in described.text
+        assert facts.licence in described.text
+        board = page.all("section", class_="board")[0]
+        assert [h3.text for h3 in board.all("h3")] == ["zoo_cnn on digits unofficial data"]
+        captions = board.all("figcaption") + board.all("div", class_="caption")
+        assert all("unofficial data" in caption.text for caption in captions)
 
     def test_coverage_and_cost(self, page: Node) -> None:
         [table] = [t for t in page.all("table") if "Paid back after" in t.text]

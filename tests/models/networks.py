@@ -99,6 +99,24 @@ class AsksForShapes(nn.Module):
         return self.head(x.flatten(2).mean(2)) + offset
 
 
+class KnowsPositions(nn.Module):
+    """A buffer feeds a ReLU, the parameter beside it does not; the shortcut is computed first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("positions", torch.arange(4.0))
+        self.scale = nn.Parameter(torch.ones(4))
+        self.body = nn.Linear(4, 4)
+        self.shortcut = nn.Linear(4, 4)
+        self.places = nn.Linear(4, 4)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self.places(functional.relu(self.get_buffer("positions") + 1))
+        shortcut = self.shortcut(x * self.scale)
+        return self.head(self.body(x + bias) + shortcut)
+
+
 class LooksAtValues(nn.Module):
     """A forward method that torch.fx cannot follow."""
 

@@ -24,6 +24,7 @@ from tests.models.networks import (
     AsksForShapes,
     Branches,
     Functional,
+    KnowsPositions,
     Language,
     LooksAtValues,
     RegistersInAnotherOrder,
@@ -176,6 +177,14 @@ def test_where_paths_branch_the_nearest_activation_counts(left_first: bool) -> N
         "left": "identity",
         "right": "identity",
     }
+
+
+@pytest.mark.parametrize("read", [symbolic_flow, lambda n: observed_flow(n, torch.randn(3, 4))])
+def test_buffers_are_no_parameters_and_layers_come_in_the_order_of_their_calls(read: Any) -> None:
+    flow = read(KnowsPositions())
+    assert following(flow[""]).name == "identity"  # the scale; a ReLU follows the positions only
+    order = [name for name in flow if name != ""]
+    assert order == ["places", "shortcut", "body", "head"]
 
 
 def test_layers_derived_from_those_of_torch_are_layers() -> None:
@@ -419,7 +428,8 @@ def test_layers_that_are_never_called_come_last_and_are_no_head() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet18", "convnext_tiny", "mobilenet_v2", "small_vit", "regnet_y_400mf"]
+    "name",
+    ["resnet18", "convnext_tiny", "mobilenet_v2", "small_vit", "regnet_y_400mf", "swin_v2_t"],
 )
 def test_torch_fx_and_autograd_agree_on_torchvision(name: str) -> None:
     if name == "small_vit":

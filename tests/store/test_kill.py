@@ -59,6 +59,7 @@ def run(root: Path) -> None:
             writer.adopt(worker(store).put_artifact(FITTED, WEIGHTS))
         if writer.record(CORRUPT_FIRST.key) is None:
             writer.claim(CORRUPT_FIRST.key, 1)
+            store.checkpoint(CORRUPT_FIRST.key).write({"step": 1}, WEIGHTS)
             writer.adopt(worker(store).put_record(CORRUPT_FIRST, WEIGHTS))
         train_what_is_lost_at_first(writer)
         writer.adopt_leftovers()

@@ -19,6 +19,8 @@ from initbench.suite.load import load_suite
 from initbench.suite.yaml_reader import read_document, write_document
 from tests.suite.worlds import SMALL, edited, load
 
+BUNDLED = ", ".join(f"`{name}`" for name in bundled_suites())
+
 
 class TestFinding:
     def refusal(self, name: str) -> str:
@@ -55,20 +57,20 @@ class TestFinding:
     def test_an_unknown_name(self) -> None:
         assert self.refusal("quickstrat") == (
             "no suite `quickstrat`; did you mean `quickstart`? give the path of a YAML file, or "
-            "the name of a bundled suite (`quickstart`)"
+            f"the name of a bundled suite ({BUNDLED})"
         )
 
     def test_a_missing_file_with_a_neighbour(self) -> None:
-        Path("mine.yaml").write_text(SMALL)
-        assert self.refusal("mime.yaml") == (
-            "no suite file `mime.yaml`; did you mean `mine.yaml`? give the path of a YAML file, or "
-            "the name of a bundled suite (`quickstart`)"
+        Path("pendulum.yaml").write_text(SMALL)
+        assert self.refusal("pendulem.yaml") == (
+            "no suite file `pendulem.yaml`; did you mean `pendulum.yaml`? give the path of a YAML "
+            f"file, or the name of a bundled suite ({BUNDLED})"
         )
 
     def test_a_missing_file_of_which_there_is_a_bundled_one(self) -> None:
         assert self.refusal("suites/quickstart.yaml") == (
             "no suite file `suites/quickstart.yaml`; did you mean `quickstart`? give the path of a "
-            "YAML file, or the name of a bundled suite (`quickstart`)"
+            f"YAML file, or the name of a bundled suite ({BUNDLED})"
         )
 
     @pytest.mark.parametrize("name", ["", "nope/a.yaml", "a\0b", "x" * 5000, "..", "/dev/zero"])

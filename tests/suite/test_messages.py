@@ -159,6 +159,9 @@ def test_mistakes_in_a_suite(old: str, new: str, message: str) -> None:
          "item"),
         ("{optimiser: {name: sgd, lr: 1, nesterov: true}, epochs: 2, batch_size: 8}",
          "suite.yaml:9:21: `recipe.optimiser`: `nesterov` needs a `momentum` above 0"),
+        ("{name: digits_quick, scale: 0}",
+         "suite.yaml:9:37: `recipe.scale`: expected a number above 0 and at most 1, got the number "
+         "0"),
         ("[digits_quick]",
          f"suite.yaml:9:9: `recipe`: expected {NAME} or a mapping, got a list of 1 item"),
     ],

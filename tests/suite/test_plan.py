@@ -14,12 +14,14 @@ from initbench.api import (
     CoverageMap,
     Initialisation,
     Initialiser,
+    Model,
     Scope,
     Source,
     Support,
     Target,
     ZooSource,
 )
+from initbench.data.identify import identify
 from initbench.errors import PluginError, UserError
 from initbench.plugin.discovery import Entry, discover
 from initbench.plugin.registry import Registry
@@ -77,8 +79,33 @@ class Rude(_Learner):
         raise SystemExit("I quit")
 
 
+class NeedsTraced(_Learner):
+    name = "needs_traced"
+
+    def supports(self, anatomy: Any) -> Support:
+        return Support.yes() if anatomy.traced else Support.no("the network is not traced")
+
+
+class LooksAtValues(Model[Config]):
+    name = "looks_at_values"
+    summary = "a test"
+    citation = Citation("Nobody, 2026")
+    licence = "MIT"
+    version = "1"
+
+    def build(self, channels: int, image_size: int, classes: int) -> Any:
+        from torch import nn
+
+        class Network(nn.Sequential):
+            def forward(self, x: Any) -> Any:
+                return super().forward(x if x.sum() < 1e9 else -x)
+
+        inputs = channels * image_size**2
+        return Network(nn.Flatten(), nn.Linear(inputs, 4), nn.Tanh(), nn.Linear(4, classes))
+
+
 def registry() -> Registry:
-    classes = [Learner, LearnerOfLearners, Circular, Rude]
+    classes = [Learner, LearnerOfLearners, Circular, Rude, NeedsTraced]
     return Registry(
         [
             *discover(),
@@ -86,6 +113,7 @@ def registry() -> Registry:
                 Entry("initialiser", c.name, "test-learners", "1.0", f"{__name__}:{c.__name__}")
                 for c in classes
             ),
+            Entry("model", LooksAtValues.name, "test-models", "1.0", f"{__name__}:LooksAtValues"),
         ]
     )
 
@@ -94,7 +122,9 @@ def plan_of(folder: Path, text: str = SUITE, name: str = "suite", **options: Any
     path = folder / f"{name}.yaml"
     path.write_text(text)
     return expand(
-        load_suite(path, **options), registry(), lambda dataset: dataset.pinned_fingerprint() or ""
+        load_suite(path, **options),
+        registry(),
+        lambda dataset, reference: identify(dataset, reference.tree(), None),
     )
 
 
@@ -131,6 +161,21 @@ def test_the_complete_configuration_is_in_the_identity(tmp_path: Path) -> None:
     assert trial.model.config["activation"] == "tanh"
     assert trial.recipe["optimiser"]["betas"] == [0.9, 0.999]
     assert trial.data.size == 28
+
+
+def test_a_profile_that_scales_is_reduced_and_its_keys_are_those_of_the_scaled_recipe(
+    tmp_path: Path,
+) -> None:
+    scaling = "profiles: {small: {recipe: {scale: 0.3, optimiser: {lr: 0.02}}}}\n"
+    changed = SUITE.replace("recipe: digits_quick", "recipe: {name: digits_quick, epochs: 9}")
+    plan = plan_of(tmp_path, changed + scaling, profile="small")
+    assert plan.manifest.reduced
+    recipe = next(iter(plan.trials.values())).recipe
+    assert (recipe["epochs"], recipe["optimiser"]["lr"]) == (2, 0.02), "scaled after all changes"
+    assert "scale" not in recipe
+    in_place = "recipe: {name: digits_quick, epochs: 2, optimiser: {lr: 0.02}}"
+    written_out = SUITE.replace("recipe: digits_quick", in_place)
+    assert plan.trials.keys() == plan_of(tmp_path, written_out, "other").trials.keys()
 
 
 def test_a_zoo_is_expanded_into_trials_that_others_can_share(tmp_path: Path) -> None:
@@ -177,6 +222,14 @@ def test_pending_is_pruned_from_the_leaves_up(tmp_path: Path) -> None:
         ("seeds: 3", "seeds: 3\nprofiles: {x: {seeds: 0}}", "suite.yaml:8:", ["seeds"]),
         ("steps_to_0.9", "steps_to_0.8", "suite.yaml:9:", ["`steps_to_0.8`", "`steps_to_0.9`"]),
         ("default, he,", "default, rude,", "suite.yaml:5:", ["rude", "I quit"]),
+        ("zoo_cnn]", "{name: zoo_cnn, dropout: 1}]", "suite.yaml:3:", ["dropout"]),
+        ("zoo_cnn]", "torchvision/resnet81]", "suite.yaml:3:", ["`resnet81`", "`resnet18`"]),
+        (
+            "zoo_cnn]",
+            "{name: convnext_base, image_size: 8}]",
+            "suite.yaml:3:",
+            ["at least 32 x 32 pixels, got 8 x 8"],
+        ),
     ],
 )
 def test_what_cannot_be_resolved_is_named_with_its_place(
@@ -187,6 +240,24 @@ def test_what_cannot_be_resolved_is_named_with_its_place(
     assert place in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_network_that_torch_fx_cannot_see_through_is_traced_by_running_an_empty_image(
+    tmp_path: Path,
+) -> None:
+    text = SUITE.replace("zoo_cnn", "looks_at_values").replace("default, he,", "needs_traced, he,")
+    plan = plan_of(tmp_path, text.replace("reference: default", "reference: needs_traced"))
+    assert {trial.model.name for trial in plan.trials.values()} == {"looks_at_values"}
+
+
+def test_models_of_libraries_are_planned_at_their_own_size_or_the_one_asked_for(
+    tmp_path: Path,
+) -> None:
+    names = "[torchvision/squeezenet1_1, {name: torchvision/squeezenet1_1, image_size: 32}]"
+    plan = plan_of(tmp_path, SUITE.replace("[zoo_cnn]", names))
+    labels = {trial.model for trial in plan.manifest.trials}
+    assert labels == {"torchvision/squeezenet1_1", "torchvision/squeezenet1_1(image_size=32)"}
+    assert {data.size for data in plan.data.values()} == {224, 32}
 
 
 def test_a_cycle_of_sources_is_refused(tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ VALID = {
     "recipe by name": edited(("{name: digits_quick, epochs: 5}", "digits_quick")),
     "recipe in place": edited(("{name: digits_quick, epochs: 5}", IN_PLACE)),
     "part of an optimiser": edited(("epochs: 5", "optimiser: {lr: 0.1}")),
+    "part of the length": edited(("epochs: 5", "epochs: 5, scale: 0.5")),
     "part of a schedule": edited(("epochs: 5", "schedule: {final: 0.1}")),
     "profile with everything": edited(
         ("    seeds: 1", "    reduced: false\n    title: T\n    models: [a, {name: zoo_cnn}]")
@@ -122,6 +123,7 @@ INVALID = {
     "bad name": edited(("[zoo_cnn]", "[zoo cnn]")),
     "unknown test": edited(("reference: default", "reference: default, test: z")),
     "unknown key of a recipe": edited(("epochs: 5", "epoch: 5")),
+    "more than the length": edited(("epochs: 5", "scale: 1.5")),
     "unknown optimiser": edited(("epochs: 5", "optimiser: {name: sdg}")),
     "unknown key of a profile": edited(("    seeds: 1", "    seed: 1")),
     "unknown test in a profile": edited(("{test: welch}", "{test: z}")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from initbench.training.augmentation import draw
+from initbench.training.augmentation import Draws, draw
 from initbench.training.recipe import Augmentation
 from tests.training.networks import splits
 
@@ -31,6 +31,41 @@ def test_a_batch_is_augmented_as_by_hand(padding: int, flip: bool) -> None:
     for result, i in zip(augmented, indices.tolist(), strict=True):
         shift = draws.rows[i].item(), draws.columns[i].item()
         assert torch.equal(result, _slow(images[i], padding, *shift, bool(draws.flips[i])))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_neither_shape_nor_layout_in_memory_matters(layout: torch.memory_format) -> None:
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (9, 3, 7, 5), dtype=torch.uint8, generator=random)
+    draws = draw(Augmentation(crop_padding=2, flip=True), 9, 0, 0, CPU)
+    assert draws is not None
+    augmented = draws.apply(images.to(memory_format=layout), torch.arange(9))
+    for i in range(9):
+        shift = draws.rows[i].item(), draws.columns[i].item()
+        assert torch.equal(augmented[i], _slow(images[i], 2, *shift, bool(draws.flips[i])))
+
+
+def test_every_crop_stays_inside_of_the_batch() -> None:
+    images = torch.full((2, 1, 3, 3), 7, dtype=torch.uint8)
+    corners = torch.tensor([0, 2])
+    draws = Draws(1, corners, corners, torch.tensor([False, False]))
+    first, last = draws.apply(images, torch.arange(2))
+    assert first[0].tolist() == [[0, 0, 0], [0, 7, 7], [0, 7, 7]]
+    assert last[0].tolist() == [[7, 7, 0], [7, 7, 0], [0, 0, 0]]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_crops_and_flips_as_a_cpu_does() -> None:
+    images = splits(channels=3).train.images[:]
+    indices = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    results = []
+    for device in (CPU, torch.device("cuda")):
+        draws = draw(Augmentation(crop_padding=4, flip=True), len(images), 3, 1, device)
+        assert draws is not None
+        there = indices.to(device)
+        results.append(draws.apply(images.to(device).index_select(0, there), there).cpu())
+    assert torch.equal(*results)
 
 
 def test_draws_use_the_whole_range_evenly() -> None:

@@ -8,7 +8,8 @@ import time
 import torch
 
 from initbench.training.estimate import DataShape, seconds_per_trial
-from initbench.training.trainer import Member, train
+from initbench.training.outcome import Member
+from initbench.training.trainer import train
 from tests.training.networks import data, equal, network, recipe, splits
 
 SHAPE = DataShape.of(splits(train=400, size=12))

@@ -14,11 +14,12 @@ import pytest
 import torch
 from torch import nn
 
-from initbench.data.digits import Digits
 from initbench.data.prepared import prepare
 from initbench.data.resident import ResidentData
+from initbench.data.sets.digits import Digits
+from initbench.training.outcome import Member
 from initbench.training.recipe import Recipe
-from initbench.training.trainer import Member, final_numbers, train
+from initbench.training.trainer import final_numbers, train
 
 TOLERANCE = 2e-4  # relative, for losses and the sum of weights; accuracies may differ by an image
 MOVED = (

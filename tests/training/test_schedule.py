@@ -74,6 +74,24 @@ def test_cosine_falls_like_torch(warmup: int) -> None:
     assert rates == pytest.approx(_torch_rates(expected))
 
 
+@pytest.mark.parametrize("warmup", [0, 5, 9])
+def test_a_cosine_by_epoch_stays_within_an_epoch_what_it_is_at_its_start(warmup: int) -> None:
+    by_batch = _rates({"name": "cosine", "final": 0.01, "warmup_batches": warmup})
+    rates = _rates({"name": "cosine", "final": 0.01, "warmup_batches": warmup, "unit": "epoch"})
+    # An epoch in which the warm-up ends stays at the full rate.
+    starts = [max(7 * epoch, warmup) for epoch in range(6) for _ in range(7)]
+    expected = [by_batch[max(start, min(step, warmup))] for step, start in enumerate(starts)]
+    assert rates[warmup:] == pytest.approx(expected[warmup:])
+    assert rates[:warmup] == by_batch[:warmup]
+
+
+def test_a_cosine_by_epoch_is_the_one_that_torch_scripts_step_once_an_epoch() -> None:
+    expected = lr_scheduler.CosineAnnealingLR(_optimiser(), T_max=6)
+    rates = _rates({"name": "cosine", "unit": "epoch"})
+    assert rates[::7] == pytest.approx(_torch_rates(expected, steps=6))
+    assert [len(set(rates[7 * epoch : 7 * epoch + 7])) for epoch in range(6)] == [1] * 6
+
+
 _losses = st.lists(st.floats(0, 3).map(lambda x: round(x, 1)), max_size=40)
 
 

@@ -16,9 +16,10 @@ from initbench.data.resident import ResidentData
 from initbench.errors import UserError
 from initbench.store.record import Record, TrialStatus
 from initbench.streams import Stream, generator
+from initbench.training.outcome import Member, Progress, Trained
 from initbench.training.recipe import Recipe
 from initbench.training.schedule import total_steps
-from initbench.training.trainer import Member, Progress, Trained, final_numbers, train
+from initbench.training.trainer import final_numbers, train
 from tests.training.networks import data, equal, network, recipe
 
 

@@ -7,9 +7,9 @@ import pytest
 from sklearn.datasets import load_digits
 
 from initbench.data.dataset import ImageSplits
-from initbench.data.digits import Digits
 from initbench.data.fingerprint import fingerprint
 from initbench.data.prepared import load
+from initbench.data.sets.digits import Digits
 
 
 @pytest.fixture(scope="module")

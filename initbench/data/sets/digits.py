@@ -12,10 +12,11 @@ accuracies say how well initialisers do against each other, not how well one rea
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from initbench.data.dataset import DataSet, ImageSplits, Split
+from initbench.data.dataset import DataSet, ImageSplits, Split, SplitName
 from initbench.plugin.initialiser import Citation, Config
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ class Digits(DataSet[Config]):
     def pinned_fingerprint(self) -> str | None:
         """Return the digest of the splits, the same with every version of scikit-learn."""
         return FINGERPRINT
+
+    def split_sizes(self) -> Mapping[SplitName, int]:
+        return {"train": 1797 - 20 * HELD_OUT, "validation": 10 * HELD_OUT, "test": 10 * HELD_OUT}
 
     def load(self, root: Path | None) -> ImageSplits:
         """Read the digits out of the scikit-learn package; `root` is not needed."""

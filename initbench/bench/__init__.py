@@ -1,0 +1,1 @@
+"""Benchmarks: how fast initbench is on this machine, beside what people use otherwise."""

@@ -1,0 +1,55 @@
+"""Stacked evaluation: how good each member of a stack is on a split."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import torch
+import torch.nn.functional as F
+
+from initbench.data.dataset import SplitName
+from initbench.data.device_data import DeviceData
+from initbench.training.evaluation import Scores, evaluating, images_at_once
+from initbench.training.stack import Stack
+
+_STEP_TO_PASS = 4
+"""A training step keeps every layer's activations, a pass alone those of two layers at a time: so
+it can look at this many times as many images with the same memory, and more."""
+
+
+def evaluate_stack(
+    stack: Stack,
+    data: DeviceData,
+    split: SplitName,
+    *,
+    batch_size: int,
+    batch_statistics: bool = False,
+) -> list[Scores]:
+    """Return for each member what `evaluate` returns for a network, to rounding.
+
+    Batches are those of `evaluate`; as many members see one at once as fit in the memory of a
+    training step with `batch_size` images for each member.
+    """
+    members, device = len(stack), data.device
+    size = images_at_once(data, split)
+    with (
+        evaluating(stack.network, batch_statistics),
+        torch.no_grad(),
+        closing(data.batches(split, size)) as batches,
+    ):
+        correct = torch.zeros(members, dtype=torch.int64, device=device)
+        loss = torch.zeros(members, dtype=torch.float64, device=device)
+        for images, labels in batches:
+            at_once = max(1, _STEP_TO_PASS * members * batch_size // len(images))
+            logits = stack.logits_for_all(images, at_once)  # (members, batch, classes)
+            hits = (logits.argmax(2) == labels) & ~logits.isnan().any(2)
+            correct += hits.sum(1)
+            losses = F.cross_entropy(
+                logits.double().flatten(0, 1), labels.repeat(members), reduction="none"
+            )
+            loss += losses.view(members, -1).sum(1)
+        sums = torch.stack([correct.double(), loss]).tolist()  # one transfer
+    images_seen = len(data.split(split))
+    return [
+        Scores(hits / images_seen, total / images_seen) for hits, total in zip(*sums, strict=True)
+    ]

@@ -1,0 +1,64 @@
+"""Every family of models that can be stacked, small, with data of its size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from initbench.data.resident import ResidentData
+from initbench.models.all_cnn_c import AllCNNC
+from initbench.models.cifar_resnet import CifarResNet
+from initbench.models.mlp import MLP
+from initbench.models.mobilenet_v1 import MobileNetV1
+from initbench.models.model import Model
+from initbench.models.zoo_cnn import ZooCNN
+from tests.training.networks import data
+
+_FAMILIES: dict[str, tuple[type[Model[Any]], dict[str, Any], int, int]] = {
+    "mlp": (MLP, {"widths": [12, 12]}, 1, 6),
+    "zoo_cnn_tanh": (ZooCNN, {}, 1, 28),
+    "zoo_cnn_gelu": (ZooCNN, {"activation": "gelu"}, 3, 28),
+    "cifar_resnet_a": (CifarResNet, {"depth": 20}, 3, 8),
+    "cifar_resnet_b": (CifarResNet, {"depth": 20, "shortcut": "B"}, 3, 8),
+    "all_cnn_c": (AllCNNC, {}, 3, 6),
+    "mobilenet_v1": (MobileNetV1, {"width": 0.25, "stem": "cifar"}, 3, 8),
+}
+"""Model, configuration, channels and image size."""
+
+FAMILIES = tuple(_FAMILIES)
+
+
+class InDouble(TorchFunctionMode):
+    """While it is entered, what asks for float32 gets float64.
+
+    Some networks multiply what is left of rounding a millionfold in a few steps; mistakes differ by
+    more than that from rounding in float64 only.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        return (torch.Tensor.double if func is torch.Tensor.float else func)(
+            *args, **(kwargs or {})
+        )
+
+
+def family(name: str) -> tuple[Callable[[int], nn.Module], ResidentData]:
+    """Return what builds a network of this family from a seed, and data that fit it."""
+    model, config, channels, size = _FAMILIES[name]
+    configured = model(model.Config.model_validate(config))
+
+    def build(seed: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return configured.laid_out(configured.build(channels, size, classes=3))
+
+    return build, data(54, channels=channels, size=size)
