@@ -39,6 +39,9 @@ class Working:
             self._bar.stop()
 
     def __call__(self, what: str, done: int, total: int) -> None:
+        if total == 0:
+            self._terminal.info(f"  {what}")
+            return
         now = time.monotonic()
         if self._terminal.quiet or now - self._started < _PATIENCE_SECONDS:
             return
@@ -46,8 +49,7 @@ class Working:
             self._draw(what, done, total)
         elif now - self._last_line >= _LINE_EVERY_SECONDS:
             self._last_line = now
-            share = f" {100 * done / total:.0f} %" if total else ""
-            self._terminal.info(f"  {what}{share}")
+            self._terminal.info(f"  {what} {100 * done / total:.0f} %")
 
     def _draw(self, what: str, done: int, total: int) -> None:
         """Show the piece of work that reported last, and no other."""

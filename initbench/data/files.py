@@ -51,7 +51,7 @@ class Download:
 
 
 class Report(Protocol):
-    """Is told how far a long piece of work has come."""
+    """Is told how far a long piece of work has come; with a total of 0, that it begins."""
 
     def __call__(self, what: str, done: int, total: int) -> None: ...
 

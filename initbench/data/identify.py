@@ -18,6 +18,12 @@ from initbench.data.files import Report, silent
 from initbench.data.fingerprint import fingerprint
 from initbench.data.folder.remembered import Remembered, cache_folder
 from initbench.data.folder.verify import FileVerdict, remarks, verify
+from initbench.data.memory import (
+    available_bytes,
+    check_preparing,
+    preparing_bytes,
+    resident_bytes,
+)
 from initbench.data.prepared import load
 
 _MEMORY = "fingerprints.json"
@@ -48,7 +54,8 @@ def identify(
         report: is told how far making and checking files have come.
 
     Raises:
-        UserError: a file is missing or not what its name says.
+        UserError: a file is missing or not what its name says, or all of it does not fit into
+            memory.
         PluginError: the splits break the contract.
     """
     pinned, sizes = dataset.pinned_fingerprint(), dataset.split_sizes()
@@ -61,6 +68,8 @@ def identify(
     key = _digest([dict(reference), list(_stamps(verdicts))])
     known = _recalled(memory, key)
     if known is None:
+        if all(verdict.found for verdict in verdicts):  # else `load` says what is missing
+            _announce(dataset, report)
         known = _identified(load(dataset, root))
         if memory is not None:
             memory.put(key, _tree(known))
@@ -74,6 +83,18 @@ def remarked(
     verdicts = verify(dataset, root, silent) if root is not None else ()
     known = Identified(found, {}, splits.remarks)
     return replace(splits, remarks=_all_remarks(known, dataset.pinned_fingerprint(), verdicts))
+
+
+def _announce(dataset: DataSet[Any], report: Report) -> None:
+    """Say what reading a data set takes, and refuse one that would not fit into memory."""
+    sizes = dataset.split_sizes()
+    if sizes is None or dataset.streamed:
+        return
+    channels, size = dataset.channels, dataset.native_size
+    needed = preparing_bytes(sizes, channels, size, size)
+    check_preparing(dataset.name, needed, available_bytes("cpu"))
+    megabytes = resident_bytes(sizes, channels, size) / 1e6
+    report(f"reading {dataset.name}: {sum(sizes.values()):,} images, {megabytes:,.0f} MB", 0, 0)
 
 
 def _identified(splits: ImageSplits) -> Identified:

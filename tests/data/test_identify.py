@@ -189,3 +189,35 @@ def test_a_folder_is_watched_for_new_and_removed_files(tmp_path: Path) -> None:
     (inner / "another").touch()
     identify(Folder(FilesConfig()), TREE, tmp_path)
     assert Folder.loads == 2
+
+
+def test_what_would_not_fit_into_memory_is_refused_before_it_is_read(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Huge(Bytes):
+        def split_sizes(self) -> Mapping[SplitName, int]:
+            return {"train": 10**12, "validation": 3, "test": 6}
+
+        def load(self, root: Path | None) -> ImageSplits:
+            raise AssertionError("read")
+
+    with pytest.raises(
+        UserError, match=r"data set `bytes` needs .* of memory while it is prepared"
+    ):
+        identify(Huge(FilesConfig()), TREE, root)
+
+
+def test_what_is_about_to_be_read_is_announced(root: Path) -> None:
+    class Sized(Bytes):
+        loads = 0
+
+        def split_sizes(self) -> Mapping[SplitName, int]:
+            return {"train": 6, "validation": 3, "test": 6}
+
+    told: list[tuple[str, int]] = []
+    for _ in range(2):
+        identify(
+            Sized(FilesConfig()), TREE, root, lambda what, done, total: told.append((what, total))
+        )
+    announced = [what for what, total in told if total == 0]
+    assert announced == ["reading bytes: 15 images, 0 MB"]
