@@ -44,6 +44,7 @@ class Ledger:
     def cost(self, cell: Cell, reference: Cell | None, rows: Sequence[Row]) -> dict[str, Any]:
         """Return what a cell cost: means over its trials, and once for all of them fit and zoo.
 
+        The time of a trial that was trained in a stack is an equal share of the stack's.
         An initialiser carries the whole cost of a zoo that it shares. What is not in the store is
         None. `break_even` is the number of trainings after which fit and zoo are paid back by
         reaching the suite's first target in fewer steps than the reference (rule 28).
@@ -53,10 +54,10 @@ class Ledger:
         return {
             **cell.names,
             "trials": len(costs),
-            "wall_seconds": _mean([c.wall_seconds for c in costs]),
-            "wall_seconds_total": sum(c.wall_seconds for c in costs),
-            "device_seconds": _mean([c.device_seconds for c in costs]),
-            "device_seconds_total": sum(c.device_seconds for c in costs),
+            "wall_seconds": _mean(_shares_of_wall(costs)),
+            "wall_seconds_total": sum(_shares_of_wall(costs)),
+            "device_seconds": _mean(_shares_of_device(costs)),
+            "device_seconds_total": sum(_shares_of_device(costs)),
             "images_seen": _mean([c.images_seen for c in costs]),
             "peak_memory_bytes": max((c.peak_memory_bytes for c in costs), default=None),
             "exclusive": bool(costs) and all(c.exclusive and c.stack_size == 1 for c in costs),
@@ -88,8 +89,8 @@ class Ledger:
         trained_steps = sum(cost.steps for cost in costs)
         if steps is None or reference_steps is None or not trained_steps:
             return None
-        seconds_a_step = sum(cost.device_seconds for cost in costs) / trained_steps
-        before = sum(cost.device_seconds for cost in (*fits, *zoo))
+        seconds_a_step = sum(_shares_of_device(costs)) / trained_steps
+        before = sum(_shares_of_device([*fits, *zoo]))
         saved = (reference_steps - steps) * seconds_a_step
         return math.ceil(before / saved) if before > 0 and saved > 0 else None
 
@@ -115,4 +116,12 @@ def _mean(numbers: Sequence[float]) -> float | None:
 
 def _wall_seconds(costs: Sequence[Cost] | None) -> float | None:
     """Return their sum; None also where there was nothing to do."""
-    return sum(cost.wall_seconds for cost in costs) if costs else None
+    return sum(_shares_of_wall(costs)) if costs else None
+
+
+def _shares_of_wall(costs: Sequence[Cost]) -> list[float]:
+    return [cost.wall_seconds / cost.stack_size for cost in costs]
+
+
+def _shares_of_device(costs: Sequence[Cost]) -> list[float]:
+    return [cost.device_seconds / cost.stack_size for cost in costs]

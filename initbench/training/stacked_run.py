@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from initbench.data.dataset import SplitName
 from initbench.data.device_data import DeviceData
-from initbench.store.record import Failure, TrialStatus
+from initbench.store.record import Cost, Failure, TrialStatus
 from initbench.training.checkpoint import Tensors, restore_network
 from initbench.training.cost import Meter
 from initbench.training.cuda_graph import Recorded
@@ -117,7 +117,12 @@ class StackedRun:
             self.stack.network.train()
             self._train()
             self._leave(range(len(self.rows)))
-        return [outcome for _, outcome in sorted(self.outcomes.items())]
+        whole = self._cost()  # the time of the stack is that of all its members
+        outcomes = []
+        for _, outcome in sorted(self.outcomes.items()):
+            own = outcome.cost.model_dump(include={"images_seen", "steps"})
+            outcomes.append(replace(outcome, cost=whole.model_copy(update=own)))
+        return outcomes
 
     def _train(self) -> None:
         for row, numbers in zip(self.rows, self._initial_numbers(), strict=True):
@@ -250,9 +255,7 @@ class StackedRun:
     def _leave(self, leaving: Sequence[int]) -> None:
         """Write down what became of the members in these rows, and go on without them."""
         self.batches.note(self.images_seen - self.epoch_start)
-        cost = self.meter.cost(
-            images_seen=self.images_seen, steps=self.step, stack_size=self.stack_size
-        )
+        cost = self._cost()
         notes = []
         if self.work.refusal is not None:
             notes.append(f"steps were not recorded as a CUDA graph: {self.work.refusal}")
@@ -270,10 +273,15 @@ class StackedRun:
                 numbers=row.numbers | row.history.numbers(complete=row.failure is None),
                 batch_order=self.batches.digest(i),
                 cost=cost,
-                attempt_notes=notes,
+                attempt_notes=list(notes),
             )
         gone = set(leaving)
         self._keep([i for i in range(len(self.rows)) if i not in gone])
+
+    def _cost(self) -> Cost:
+        return self.meter.cost(
+            images_seen=self.images_seen, steps=self.step, stack_size=self.stack_size
+        )
 
     def _keep(self, staying: Sequence[int]) -> None:
         index = torch.tensor(staying, dtype=torch.int64, device=self.data.device)

@@ -57,7 +57,7 @@ def test_coverage_is_the_mean_share_of_elements() -> None:
 
 def test_cost_is_a_mean_and_a_sum_over_trials() -> None:
     cell = trials("default", [0.9, 0.9])
-    cell[1] = cell[1].model_copy(update={"cost": cost(3.0, peak_memory_bytes=999, stack_size=4)})
+    cell[1] = cell[1].model_copy(update={"cost": cost(12.0, peak_memory_bytes=999, stack_size=4)})
     cell[0] = cell[0].model_copy(update={"cost": cost(1.0)})
     (found,) = summary({"default": cell}).cost
     assert (found["trials"], found["device_seconds"], found["device_seconds_total"]) == (2, 2, 4)

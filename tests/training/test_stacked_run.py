@@ -209,6 +209,7 @@ def test_members_that_diverge_leave_and_the_others_go_on(limits: list[float]) ->
         assert one.status is (TrialStatus.DONE if limit == math.inf else TrialStatus.DIVERGED)
         assert_same(one, other, tolerance=1e-5)
         assert one.cost.stack_size == 4
+        assert one.cost.wall_seconds == stacked[0].cost.wall_seconds
     expected = [
         (i, step) for i, one in enumerate(stacked) for step in one.curves["train_loss"].steps
     ]
