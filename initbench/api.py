@@ -59,8 +59,23 @@ from initbench.data.dataset import DataSet, Images, ImageSplits, Remark, Split
 from initbench.data.files import DataFile, Download, Report
 from initbench.data.folder.filed import FileDataSet, FilesConfig
 from initbench.errors import PluginError, UnsupportedError, UserError
-from initbench.measures.measure import Measure
-from initbench.models.anatomy import Anatomy, Layer, LayerKind, LayerRole
+from initbench.measures.measure import (
+    CostMeasure,
+    Measure,
+    NetworkMeasure,
+    PopulationMeasure,
+    PopulationValue,
+    RecordMeasure,
+)
+from initbench.models.anatomy import (
+    Anatomy,
+    GeneratedTensor,
+    Layer,
+    LayerKind,
+    LayerRole,
+    OutputLayer,
+    SelfDescribed,
+)
 from initbench.models.model import Model
 from initbench.plugin.coverage import CoverageMap, Treatment
 from initbench.plugin.hooks import Kind, hookimpl
@@ -77,7 +92,8 @@ from initbench.plugin.initialiser import (
     Target,
 )
 from initbench.plugin.sources import DataSource, FitInputs, Source, Zoo, ZooMember, ZooSource
-from initbench.store.record import Record
+from initbench.probes.probe import Observation, Population, Probe, ProbeImages, Subject
+from initbench.store.record import Cost, Record
 
 __all__ = [
     "API_VERSION",
@@ -86,6 +102,8 @@ __all__ = [
     "Batch",
     "Citation",
     "Config",
+    "Cost",
+    "CostMeasure",
     "CoverageMap",
     "DataFile",
     "DataSet",
@@ -94,6 +112,7 @@ __all__ = [
     "FileDataSet",
     "FilesConfig",
     "FitInputs",
+    "GeneratedTensor",
     "ImageSplits",
     "Images",
     "Initialisation",
@@ -104,13 +123,24 @@ __all__ = [
     "LayerRole",
     "Measure",
     "Model",
+    "NetworkMeasure",
+    "Observation",
+    "OutputLayer",
     "PluginError",
+    "Population",
+    "PopulationMeasure",
+    "PopulationValue",
+    "Probe",
+    "ProbeImages",
     "Record",
+    "RecordMeasure",
     "Remark",
     "Report",
     "Scope",
+    "SelfDescribed",
     "Source",
     "Split",
+    "Subject",
     "Support",
     "Target",
     "Treatment",

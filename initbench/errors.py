@@ -20,6 +20,10 @@ class UserError(InitbenchError):
     """
 
 
+class MisfitError(UserError):
+    """A recipe that cannot be followed on the data of its trial, wherever that is trained."""
+
+
 class PluginError(InitbenchError):
     """A plugin broke its contract; the message names its distribution and version."""
 

@@ -7,9 +7,10 @@ Numbers come without their unit, which belongs in the heading of a column (`unit
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from initbench.results import Verdict
+from initbench.results import Aggregate, Aggregates, Verdict
 
 UNDEFINED = "–"
 DECIMALS = {"steps": 0, "images": 0, "epochs": 1, "evaluations": 1}
@@ -26,6 +27,12 @@ class Mark(NamedTuple):
     def __str__(self) -> str:
         return f"{self.sign} {self.word}"
 
+
+_TESTS = {
+    "paired_t": "paired t-test on shared seeds",
+    "welch": "Welch's t-test",
+    "student_t": "Student's t-test",
+}
 
 _MARKS: dict[Verdict, Mark] = {
     "better": Mark("▲", "better"),
@@ -103,6 +110,32 @@ def verdict_mark(verdict: Verdict) -> Mark:
     return _MARKS[verdict]
 
 
+def name_of_test(test: str) -> str:
+    """Return what a primary test is called.
+
+    >>> name_of_test("welch")
+    "Welch's t-test"
+    """
+    return _TESTS.get(test, test)
+
+
+def over_test_images(found: Mapping[str, Any] | None) -> str:
+    """Say what the finite test set leaves open of a difference in accuracy; empty for None.
+
+    >>> over_test_images(dict(images=360, difference=0.012, low=0.001, high=0.023, mcnemar_p=None))
+    'over 360 test images, for these very networks: +1.20 [+0.10, +2.30] points'
+    """
+    if found is None:
+        return ""
+    number = difference(found["difference"], "fraction")
+    ends = interval(found["low"], found["high"], "fraction", signed=True)
+    shown = "" if ends == UNDEFINED else f" {ends}"
+    p = found["mcnemar_p"]
+    tested = "" if p is None else f", p of McNemar's test {p_value(p)}"
+    where = f"over {found['images']:,} test images, for these very networks"
+    return f"{where}: {number}{shown} points{tested}"
+
+
 def more_seeds(count: int | None) -> str:
     """Say how many seeds more would decide a comparison; empty where that is not known.
 
@@ -112,6 +145,32 @@ def more_seeds(count: int | None) -> str:
     if count is None:
         return ""
     return f"about {count:,} seed{'' if count == 1 else 's'} more"
+
+
+def over_blocks(line: Aggregate) -> list[tuple[str, str]]:
+    """Return what is said of an initialiser over all blocks, each as a number and its interval.
+
+    Mean and interquartile mean of the differences in deviations, and probability of improvement in
+    percent. What is not defined is a dash, an interval that is not is empty.
+    """
+    deviations = [
+        (line.difference, line.low, line.high),
+        (line.interquartile_mean, line.interquartile_low, line.interquartile_high),
+    ]
+    won = (line.improvement, line.improvement_low, line.improvement_high)
+    texts = [[effect(x) for x in three] for three in deviations]
+    texts.append([value(x, "fraction") for x in won])
+    return [(x, "" if UNDEFINED in ends else f"[{ends[0]}, {ends[1]}]") for x, *ends in texts]
+
+
+def critical_difference(found: Aggregates) -> str:
+    """Say from which difference on mean ranks differ; empty where there are too few blocks."""
+    if found.critical_difference is None:
+        return ""
+    return (
+        f"mean ranks: critical difference {found.critical_difference:.2f} (Nemenyi), "
+        f"p of Friedman's test {p_value(found.friedman_p)}"
+    )
 
 
 def seconds(s: float | None) -> str:
@@ -132,6 +191,21 @@ def seconds(s: float | None) -> str:
         return f"{hours} h {minutes:02d} min"
     days, hours = divmod(round(s / 3600), 24)
     return f"{days} d {hours} h"
+
+
+def energy(joules: float | None) -> str:
+    """Return an energy with the prefix that fits its size.
+
+    >>> energy(74.2), energy(12_345.6), energy(None)
+    ('74.2 J', '12.3 kJ', '–')
+    """
+    if joules is None or not math.isfinite(joules):
+        return _fixed(joules, 0)
+    size, prefixes = joules, ["", "k", "M", "G"]
+    while abs(size) >= 999.95 and len(prefixes) > 1:
+        size /= 1000
+        prefixes.pop(0)
+    return f"{size:.1f} {prefixes[0]}J"
 
 
 def byte_size(count: int | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -32,18 +32,25 @@ class Row:
     note: str = ""
     first_quartile: float | None = None
     third_quartile: float | None = None
+    parts: list[float] = field(default_factory=list)
+    """Where trials are looked at together: the value of each ensemble or pair, of which the
+    quartiles are; `values` are then pseudo-values, one a trial."""
+    sensitivity: dict[str, float | None] = field(default_factory=dict)
+    """The same values seen otherwise, None where not defined: `bca_low`, `bca_high` (of the mean),
+    `median_low`, `median_high`, `shapiro_wilk_p`."""
+    limit: float | None = None  # how far a miss was watched; None where there is no target
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One initialiser against the reference, through one measure, on one model and data set."""
+    """One initialiser against another, through one measure, on one model and data set."""
 
     measure: str
     model: str
     dataset: str
     initialiser: str
-    reference: str
-    test: str  # "paired_t" or "welch"
+    reference: str  # of the suite, or another where the suite compares all
+    test: str  # "paired_t", "welch" or "student_t"
     n: int  # pairs, or the smaller group
     difference: float | None  # mean of initialiser minus reference, in the measure's unit
     low: float | None
@@ -56,13 +63,61 @@ class Comparison:
     sensitivity: dict[str, Any] = field(default_factory=dict)
     """The same values seen otherwise, None where not defined: `paired_t_p`, `welch_p`,
     `wilcoxon_p`, `mann_whitney_p`, `bca_low`, `bca_high`, `correlation` (within pairs),
-    `probability_of_improvement`, `cohens_d`; and `without_failures` (test, n, difference, low,
-    high, p), None where there are none."""
+    `probability_of_improvement`, `cohens_d`, `student_p`; `log_rank_p`, for speeds; and
+    `without_failures` (test, n, difference, low, high, p), None where there are none. Where the
+    measure asks for it, `test_images`: what the finite test set leaves open for these networks
+    (images, networks, networks_of_reference, difference, low, high, mcnemar_p)."""
     note: str = ""
     statistic: float | None = None  # t
     df: float | None = None
     p_equivalence: float | None = None  # of the two one-sided tests against the margin
     p_equivalence_corrected: float | None = None
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One initialiser on all blocks, through one measure; differences are in yardsticks."""
+
+    initialiser: str
+    mean_rank: float  # over blocks
+    best_rank: int  # that the data leave open, by the mean over blocks
+    worst_rank: int
+    profile: list[float]  # share of trials above each threshold; empty for pseudo-values
+    profile_low: list[float]  # empty without a bootstrap
+    profile_high: list[float]
+    difference: float | None = None  # mean over blocks; this and the rest: to the reference
+    low: float | None = None  # t interval
+    high: float | None = None
+    bootstrap_low: float | None = None
+    bootstrap_high: float | None = None
+    interquartile_mean: float | None = None  # of the differences of all pairs
+    interquartile_low: float | None = None
+    interquartile_high: float | None = None
+    improvement: float | None = None  # probability of being the better one of a pair
+    improvement_low: float | None = None
+    improvement_high: float | None = None
+
+
+@dataclass(frozen=True)
+class Aggregates:
+    """All initialisers on all blocks of a suite, through one measure (rules 303 to 309).
+
+    A block is one model and data set; its yardstick is what its differences are divided by.
+    """
+
+    measure: str
+    direction: str
+    unit: str
+    reference: str
+    blocks: list[tuple[str, str]]  # model, data set
+    pairs: list[int]  # seeds of each block
+    yardsticks: list[float] = field(default_factory=list)  # of each block, in the measure's unit
+    thresholds: list[float] = field(default_factory=list)
+    """In yardsticks above the reference's mean; the higher the better."""
+    lines: list[Aggregate] = field(default_factory=list)  # none where `note` says why
+    friedman_p: float | None = None
+    critical_difference: float | None = None  # of mean ranks; None where there are too few blocks
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +135,24 @@ class CurveBand:
 
 
 @dataclass(frozen=True)
+class LayerBand:
+    """What a measure shows of the layers of one cell: median and quartiles over trials."""
+
+    initialiser: str
+    model: str
+    dataset: str
+    measure: str
+    unit: str
+    logarithmic: bool  # whether it is read in powers of ten
+    layers: list[str]  # in forward order
+    median: list[float | None]  # None where it is not finite
+    low: list[float | None]  # first quartile
+    high: list[float | None]  # third quartile
+    n: int
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class DatasetFacts:
     """What a reader must know about one data set."""
 
@@ -90,6 +163,76 @@ class DatasetFacts:
     fingerprint: str
     images: dict[str, int]  # by split
     marks: list[str]  # what stands beside its numbers, such as `unofficial data`
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A published value and ours; all numbers are in the unit of our measure (rules 101 to 104)."""
+
+    experiment: str
+    source: str
+    metric: str  # this and the next four as the paper calls them
+    settings: dict[str, Any]
+    initialiser: str
+    model: str
+    dataset: str
+    unit: str
+    published: float | None  # None where only a figure shows it
+    published_std: float | None = None
+    published_n: int | None = None  # None where it is not stated
+    bound: str | None = None  # "upper": the paper only says that the value is below
+    shown_as: str = ""  # what kind of figure, where no number is printed
+    label: str = ""  # this and the next three as the suite calls them
+    our_model: str = ""
+    our_dataset: str = ""
+    measure: str = ""
+    n: int = 0
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    difference: float | None = None  # ours minus published
+    predicted_low: float | None = None
+    predicted_high: float | None = None
+    inside: bool | None = None  # whether the published value is in the prediction interval
+    reason: str = ""  # why something above is not there
+    conditions: list[str] = field(default_factory=list)  # what differs from the paper
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ClaimPair:
+    """One of the comparisons that a claim stands on."""
+
+    first: str  # published names
+    second: str  # a number where it is a threshold
+    model: str
+    dataset: str
+    measure: str
+    unit: str
+    settings: dict[str, Any]
+    expected: str  # "above", "below", "equivalent", "better in every run"
+    difference: float | None  # first minus second
+    low: float | None
+    high: float | None
+    p_corrected: float | None
+    holds: bool | None  # None: open
+    reason: str
+
+
+@dataclass(frozen=True)
+class ClaimCheck:
+    """What a paper says in words, and whether our trials say the same (rules 105 to 112)."""
+
+    id: str
+    experiment: str
+    statement: str
+    source: str
+    kind: str
+    verdict: Literal["reproduced", "not reproduced", "undecided"]
+    reason: str
+    pairs: list[ClaimPair]
+    conditions: list[str]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,6 +268,13 @@ class SuiteResults:
     environment: dict[str, Any]  # versions seen in the records, each with its count
     notes: list[str] = field(default_factory=list)
     margins: dict[str, float] = field(default_factory=dict)  # by measure label, in its unit
+    layers: list[LayerBand] = field(default_factory=list)
+    beside: list[Beside] = field(default_factory=list)  # published values and ours
+    claims: list[ClaimCheck] = field(default_factory=list)  # what papers say in words
+    aggregates: list[Aggregates] = field(default_factory=list)  # by measure, from two blocks on
+    family: str = "reference"  # or "all": who is compared
+    between_others: list[Comparison] = field(default_factory=list)
+    """Those of two initialisers neither of which is the reference, where `family` is `all`."""
 
     def marks(self, dataset: str) -> list[str]:
         """Return what stands beside every number on a data set, such as `unofficial data`."""
@@ -150,3 +300,8 @@ def best_first(
     if difference is None or math.isnan(difference):
         return 2, 0.0, row.initialiser
     return 1, sign * difference, row.initialiser
+
+
+def best_ranks_first(lines: Sequence[Aggregate]) -> list[Aggregate]:
+    """Return aggregates in the order of their rank intervals, then of their mean ranks."""
+    return sorted(lines, key=lambda a: (a.best_rank + a.worst_rank, a.mean_rank, a.initialiser))

@@ -25,6 +25,8 @@ class Stream(StrEnum):
     AUGMENTATION = "augmentation"  # crops and flips, one sub-stream an epoch
     TRAINING = "training"  # whatever else a network draws while it trains (dropout)
     FIT = "fit"  # fitting a generative initialiser
+    PROBE = "probe"  # the training images that a probe looks at
+    ENSEMBLES = "ensembles"  # which members form an ensemble; of seed 0, shared by all cells
 
 
 def stream_seed(seed: int, stream: Stream, index: int = 0) -> int:

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from initbench.results import Comparison, CurveBand, DatasetFacts, Row, SuiteResults, Verdict
 from initbench.store.identity import digest
-from initbench.store.manifest import InitialiserNote, MeasureChoice, SuiteManifest, TrialEntry
+from initbench.store.manifest import InitialiserNote, MeasureNote, SuiteManifest, TrialEntry
 from initbench.store.record import Cost, CoverageRow, Curve, Record, Streams, TrialStatus
 
 INITIALISERS = (
@@ -114,7 +114,7 @@ def manifest(
         "correction": "holm",
         "confidence": 0.95,
         "margins": {"test_accuracy": 0.005},
-        "measures": [MeasureChoice(name="test_accuracy", config={}, label="test_accuracy")],
+        "measures": [MeasureNote(name="test_accuracy", config={}, label="test_accuracy")],
         "initialisers": [
             InitialiserNote(
                 label=name,
@@ -389,6 +389,7 @@ def _cost(index: int, name: str, model: str, dataset: str) -> dict[str, Any]:
         "wall_seconds": 1.9 + 0.05 * index,
         "device_seconds": 1.8 + 0.05 * index,
         "exclusive": True,
+        "initialise_seconds": 0.02,
         "fit_seconds": 84.0 if learnt else None,
         "zoo_seconds": 5400.0 if learnt else None,
         "break_even": 1210 if learnt else None,

@@ -17,8 +17,9 @@ BELOW_THE_SUITE = {"errors", "streams", "plugin", "models", "data", "store", "tr
 ROOMS = {
     "statistics": set(),
     "store": {"errors"},
-    "measures": {"errors", "plugin", "store"},
-    "models": {"errors", "plugin"},
+    "measures": {"errors", "plugin", "probes", "statistics", "store"},
+    "probes": BELOW_THE_SUITE | {"statistics"},
+    "models": {"errors", "plugin", "data"},  # of `data`: how much memory is free
     "data": {"errors", "plugin"},
     "training": BELOW_THE_SUITE,
 }

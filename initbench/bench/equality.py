@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from initbench.bench.material import Material, first_images
 from initbench.bench.plain_loop import plain_dataset, plain_optimiser, train_plainly
-from initbench.bench.sides import Material, first_images
 from initbench.data.dataset import ImageSplits
 from initbench.data.device_data import on_device
 from initbench.errors import InitbenchError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,26 +12,33 @@ import torch
 from numpy.typing import NDArray
 from torchvision import datasets
 
-from initbench.data.dataset import ImageSplits, Split
+from initbench.data.dataset import DataSet, ImageSplits, Split, SplitName
+from initbench.data.resize import resize
 from initbench.data.sets.cifar10 import CIFAR10
-from initbench.data.sets.mnist import MNIST
 from initbench.errors import UserError
 
 
 def images_of(
-    dataset: MNIST | CIFAR10, root: Path | None, images: int | None = None
+    dataset: DataSet[Any], root: Path | None, images: int | None = None, size: int | None = None
 ) -> tuple[ImageSplits, str]:
     """Return a data set with at most `images` in each split, and a note if they are generated.
 
-    `root` is the data folder. What cannot be read there is generated.
+    `root` is the data folder. What cannot be read there is generated, where its size is known.
+    Images are brought to `size` x `size` pixels where that is given.
     """
     try:
         splits, note = dataset.load(root), ""
     except UserError as problem:
-        splits, note = _generated(dataset), f"the images are generated, because: {problem}"
+        sizes = dataset.split_sizes()
+        if sizes is None:
+            raise
+        splits = _generated(dataset, sizes)
+        note = f"the images are generated, because: {problem}"
 
     def first(split: Split) -> Split:
-        return Split(split.images[:images], split.labels[:images], split.ids[:images])
+        pixels = split.images[:images]
+        pixels = pixels if size is None else resize(pixels, size)
+        return Split(pixels, split.labels[:images], split.ids[:images])
 
     return replace(
         splits,
@@ -63,7 +71,7 @@ def cifar10_test_images(root: Path | None, images: int) -> tuple[NDArray[np.uint
     return splits.test.images[:].permute(0, 2, 3, 1).contiguous().numpy(), note
 
 
-def _generated(dataset: MNIST | CIFAR10) -> ImageSplits:
+def _generated(dataset: DataSet[Any], sizes: Mapping[SplitName, int]) -> ImageSplits:
     """Return random bytes, as many as the data set has."""
     random = torch.Generator().manual_seed(0)
 
@@ -76,5 +84,11 @@ def _generated(dataset: MNIST | CIFAR10) -> ImageSplits:
         )
 
     half = (0.5,) * dataset.channels
-    train, validation, test = (split(images) for images in dataset.split_sizes().values())
-    return ImageSplits(train, validation, test, dataset.classes, mean=half, std=half)
+    return ImageSplits(
+        train=split(sizes["train"]),
+        validation=split(sizes["validation"]),
+        test=split(sizes["test"]),
+        classes=dataset.classes,
+        mean=half,
+        std=half,
+    )

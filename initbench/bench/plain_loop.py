@@ -7,6 +7,7 @@ from the device at each step, as many such loops do.
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterable
 from typing import Any
 
@@ -39,6 +40,8 @@ def plain_loader(
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=device.type == "cuda",
+        # What is usual on this platform, in processes that were started otherwise too.
+        multiprocessing_context=multiprocessing.get_all_start_methods()[0] if workers else None,
     )
 
 

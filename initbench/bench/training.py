@@ -5,104 +5,47 @@ of each round besides. Before the clock starts, all three loops are shown to com
 losses of the first steps, from the same weights, with the same images in the same order, are equal
 to rounding.
 
-The plain loop has all cores to itself, with as many threads and loader workers as are fastest here;
-notes say which were tried. Ours has one thread a process, as in a run. On a CPU several processes
-train at once, one a core, as the workers of a run do; for comparison so do plain loops, without
-loader workers.
+The plain loop has all cores to itself: as PyTorch comes, and tuned, with as many threads and loader
+workers as are fastest here. Ours has one thread a process, as in a run. On a CPU as many processes
+train at once as a run would have workers; for comparison so do plain loops.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from initbench.bench.ceilings import Ceilings, Demand, ceilings, demand
 from initbench.bench.equality import check_equal
 from initbench.bench.figure import Figure
 from initbench.bench.images import images_of
+from initbench.bench.laps import Way
+from initbench.bench.material import Material
+from initbench.bench.overhead import Overhead, overhead
 from initbench.bench.series import alternate
-from initbench.bench.sides import Material, OutOfMemoryError, Side, Way, first_images
-from initbench.data.dataset import ImageSplits
+from initbench.bench.sides import OutOfMemoryError, Side
+from initbench.bench.tasks import Task
 from initbench.data.files import Report, silent
 from initbench.data.image_files import cores
-from initbench.data.prepared import to_tensors
-from initbench.data.sets.cifar10 import CIFAR10
-from initbench.data.sets.mnist import MNIST
-from initbench.errors import unknown_name
 from initbench.execution.speeds import Kind, Speeds
-from initbench.plugin.registry import Registry, Resolved
-from initbench.training.recipe import Recipe
+from initbench.plugin.registry import Registry
+from initbench.training.allocator import keep_freed_memory
+from initbench.training.trainer import check_recipe
 
-MOST_PROCESSES = 4
-"""Networks trained at once on a CPU, where it has as many cores."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One network on one data set with one recipe."""
-
-    what: str
-    model: str
-    dataset: MNIST | CIFAR10
-    recipe: str
-    batch_size: int
-    steps: int
-    """Of our loop with one network in a round: so many that evaluations do not count."""
-    stacks: tuple[int, ...]
-    gpu_stacks: tuple[int, ...]
-    gpu_steps: int
-
-
-TASKS: dict[str, Task] = {
-    "zoo_cnn_128": Task(
-        what="zoo CNN, MNIST, batches of 128",
-        model="zoo_cnn",
-        dataset=MNIST(MNIST.Config()),
-        recipe="schuerholt2022_mnist",
-        batch_size=128,
-        steps=100,
-        stacks=(5, 25, 100),
-        gpu_stacks=(5, 25, 100, 1000),
-        gpu_steps=200,
-    ),
-    "zoo_cnn_10": Task(
-        what="zoo CNN, MNIST, batches of 10",
-        model="zoo_cnn",
-        dataset=MNIST(MNIST.Config()),
-        recipe="schuerholt2022_mnist",
-        batch_size=10,
-        steps=400,
-        stacks=(5, 25, 100),
-        gpu_stacks=(5, 25, 100, 1000),
-        gpu_steps=400,
-    ),
-    "resnet20_128": Task(
-        what="ResNet-20, CIFAR-10, batches of 128",
-        model="cifar_resnet",
-        dataset=CIFAR10(CIFAR10.Config()),
-        recipe="harder2023_cifar10",
-        batch_size=128,
-        steps=2,
-        stacks=(5,),  # larger ones take minutes a lap
-        gpu_stacks=(5, 25, 100),
-        gpu_steps=50,
-    ),
-}
-"""Tasks by the name that selects them."""
+MOST_PROCESSES = 16
+"""Networks trained at once on a CPU unless more are asked for, where it has as many cores."""
 
 
 @dataclass(frozen=True)
 class TrainingFigure(Figure):
     """A side of the comparison; the unit is one image seen by one network."""
 
-    task: str = ""
     stack: int = 0  # networks in a stack; 1 without stacks, 0 for the plain loop
     networks: int = 1  # that trained at once
     batch_size: int = 1
@@ -124,10 +67,12 @@ class TrainingFigures:
     """What the benchmark found."""
 
     device: str
-    figures: list[TrainingFigure]
     ceilings: Ceilings
-    demands: dict[str, Demand]  # by task
-    kinds: dict[str, Kind]  # by task
+    figures: list[TrainingFigure] = field(default_factory=list)
+    # By task:
+    demands: dict[str, Demand] = field(default_factory=dict)
+    overheads: dict[str, Overhead] = field(default_factory=dict)
+    kinds: dict[str, Kind] = field(default_factory=dict)
 
     def tree(self) -> dict[str, Any]:
         """Return everything as plain JSON."""
@@ -136,23 +81,28 @@ class TrainingFigures:
             "figures": [asdict(figure) | {"rate": figure.rate} for figure in self.figures],
             "ceilings": asdict(self.ceilings),
             "demands": {task: asdict(demand) for task, demand in self.demands.items()},
+            "overheads": {
+                task: asdict(found) | {"share": found.share}
+                for task, found in self.overheads.items()
+            },
         }
 
     def remember(self) -> None:
         """Keep our speeds for estimates and calibrations, those with all workers busy."""
         speeds = Speeds("cpu" if self.device == "cpu" else torch.cuda.get_device_name())
         for task, kind in self.kinds.items():
-            ours = [figure for figure in self.figures if figure.task == task and figure.stack]
+            ours = [figure for figure in self.figures if figure.what == task and figure.stack]
             # Of the two sides without a stack, the one with several networks at once is the last.
             speeds.put(kind, {figure.stack: figure.step_seconds for figure in ours})
 
 
 def training_figures(
     root: Path | None,
+    tasks: Sequence[Task],
     *,
     device: str = "cpu",
-    tasks: Sequence[str] = tuple(TASKS),
     stacks: Sequence[int] | None = None,
+    workers: int | None = None,
     repeats: int = 5,
     seconds: float = 0.5,
     report: Report = silent,
@@ -161,33 +111,33 @@ def training_figures(
 
     Args:
         root: data folder; generated images take the place of a data set that cannot be read there.
+        tasks: what is trained.
         device: `cpu` or `cuda`.
-        tasks: names out of `TASKS`.
         stacks: networks in a stack (left out: those of each task).
+        workers: processes that train at once on a CPU (left out: one a core, 16 at most).
         repeats: laps timed on each side.
         seconds: about how long a lap takes.
         report: is told before each step.
 
-    Raises UserError for unknown tasks, InitbenchError where two sides do not compute the same.
+    Raises UserError where a task does not fit its data, InitbenchError where two sides do not
+    compute the same.
     """
-    for name in tasks:
-        if name not in TASKS:
-            raise unknown_name("task", name, TASKS)
+    keep_freed_memory()
     registry = Registry.installed()
-    total = 1 + 2 * len(tasks)
+    total = 1 + 3 * len(tasks)
     report("ceilings of this device", 0, total)
-    most = ceilings(torch.device(device))
-    figures: list[TrainingFigure] = []
-    demands, kinds = {}, {}
-    for done, (name, task) in enumerate((name, TASKS[name]) for name in tasks):
-        model, recipe = registry.model(task.model), _recipe(task, registry)
-        report(f"{task.what}: are all sides equal?", 1 + 2 * done, total)
-        splits, note = images_of(task.dataset, root)
+    found = TrainingFigures(device, ceilings(torch.device(device)))
+    for done, task in enumerate(tasks):
+        report(f"{task.what}: are all sides equal?", 1 + 3 * done, total)
+        model, recipe = task.resolved(registry)
+        splits, note = images_of(task.dataset, root, size=model.thing.image_size())
+        check_recipe(recipe, len(splits.train), torch.device(device))
         check_equal(model, recipe, splits, device)
-        shape = (splits.channels, splits.image_size, splits.image_size)
         network = model.thing.build(splits.channels, splits.image_size, splits.classes)
-        demands[name] = demand(network, shape, splits.classes, recipe)
-        kinds[name] = Kind(
+        shape = (splits.channels, splits.image_size, splits.image_size)
+        asked = demand(network, shape, splits.classes, recipe)
+        found.demands[task.what] = asked
+        found.kinds[task.what] = Kind(
             model=model.reference.tree(),
             channels=splits.channels,
             image_size=splits.image_size,
@@ -195,23 +145,28 @@ def training_figures(
             batch_size=recipe.batch_size,
             precision=recipe.precision,
         )
-        report(f"{task.what}: training in turns", 2 + 2 * done, total)
         with TemporaryDirectory(prefix="initbench-training-") as folder:
-            material = _material(model, recipe, splits, device, Path(folder))
-            timed = _timed(name, ways(task, device, stacks), material, repeats, seconds, note)
-            figures += [_with_shares(figure, demands[name], most) for figure in timed]
+            material = Material.written(model.thing, recipe, splits, device, Path(folder))
+            report(f"{task.what}: training in turns", 2 + 3 * done, total)
+            chosen = ways(task, device, stacks, workers)
+            for figure in _timed(task.what, chosen, material, repeats, seconds, note):
+                found.figures.append(_with_shares(figure, asked, found.ceilings))
+            report(f"{task.what}: what records and curves cost", 3 + 3 * done, total)
+            found.overheads[task.what] = overhead(material, Path(folder), repeats, seconds)
     report("all tasks", total, total)
-    return TrainingFigures(device, figures, most, demands, kinds)
+    return found
 
 
-def ways(task: Task, device: str, stacks: Sequence[int] | None = None) -> list[Way]:
+def ways(
+    task: Task, device: str, stacks: Sequence[int] | None = None, workers: int | None = None
+) -> list[Way]:
     """Return how a task is done, the plain loop first."""
     on_gpu = device == "cuda"
-    processes = 1 if on_gpu else min(cores(), MOST_PROCESSES)
+    processes = 1 if on_gpu else workers or min(cores(), MOST_PROCESSES)
     base = task.gpu_steps if on_gpu else task.steps
     chosen = stacks if stacks is not None else task.gpu_stacks if on_gpu else task.stacks
     plain, ours = Way("plain", steps=max(base // 5, 1)), Way("ours", steps=base)
-    found = [plain]
+    found = [plain, replace(plain, loop="tuned")]
     if processes > 1:
         found.append(replace(plain, processes=processes))
     found.append(ours)
@@ -223,22 +178,8 @@ def ways(task: Task, device: str, stacks: Sequence[int] | None = None) -> list[W
     return found
 
 
-def _recipe(task: Task, registry: Registry) -> Recipe:
-    return registry.recipe(task.recipe, {"batch_size": task.batch_size})
-
-
-def _material(
-    model: Resolved[Any], recipe: Recipe, splits: ImageSplits, device: str, folder: Path
-) -> Material:
-    """Write the images for all processes, of all but the training split two only."""
-    tensors, description = to_tensors(first_images(splits, len(splits.train), evaluated=2))
-    path = folder / "images.safetensors"
-    save_file(tensors, path)
-    return Material(model.thing, recipe, path, description, device)
-
-
 def _timed(
-    name: str,
+    what: str,
     chosen: Sequence[Way],
     material: Material,
     repeats: int,
@@ -262,14 +203,13 @@ def _timed(
     for label, side in sides.items():
         way = side.way
         yield TrainingFigure(
-            what=TASKS[name].what,
+            what=what,
             side=label,
             seconds=tuple(times[label]),
             amount=side.amount,
             unit="images",
             note="; ".join([*([f"{label}: {side.note}"] if side.note else []), *notes]),
-            task=name,
-            stack=0 if way.loop == "plain" else way.networks,
+            stack=way.networks if way.loop in ("ours", "stacked") else 0,
             networks=way.processes * way.networks,
             batch_size=material.recipe.batch_size,
             precision=material.recipe.precision,

@@ -20,12 +20,20 @@ COMMANDS = {
     "run": ("initbench.cli.run:run", "Run a suite: train what is missing, test, publish."),
     "plan": ("initbench.cli.plan:plan", "Show what `run` would do, without doing it."),
     "results": ("initbench.cli.results:results", "Print the results of a suite that was run."),
+    "compare-published": (
+        "initbench.cli.compare_published:compare_published",
+        "Lay the results of a suite beside the published ones.",
+    ),
     "explain": (
         "initbench.cli.explain:explain",
         "Show what is below a trial's key, or how two trials differ.",
     ),
     "plugins": ("initbench.cli.plugins:plugins", "List installed plugins and describe them."),
     "suite": ("initbench.cli.suite:suite", "List, show and validate suites."),
+    "artifacts": (
+        "initbench.cli.artifacts:artifacts",
+        "List the fitted states of initialisers and show how good they are.",
+    ),
     "leaderboard": ("initbench.cli.leaderboard:leaderboard", "Build the leaderboard page."),
     "mlflow": ("initbench.cli.mlflow:mlflow", "Mirror records to MLflow."),
     "data": ("initbench.cli.data:data", "List, fetch, verify and look at data sets."),

@@ -93,7 +93,7 @@ def resource_options(command: Command) -> Command:
         default=None,
         envvar="INITBENCH_STACK",
         help="Train trials of one kind together where that is faster; their last bits then depend "
-        "on each other  [default: on a GPU only; env: INITBENCH_STACK]",
+        "on each other  [default: on a CPU from 20 of a kind on; env: INITBENCH_STACK]",
     )
     return device(workers(devices_per_trial(stack(command))))
 

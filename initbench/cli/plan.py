@@ -72,7 +72,7 @@ def expand(terminal: Terminal, loaded: LoadedSuite, registry: Registry) -> Plan:
     """Resolve a suite into a plan, with the user's data folder."""
     from initbench.data.identify import identify
     from initbench.execution.run import data_root
-    from initbench.suite.plan import expand
+    from initbench.suite.expansion import expand
 
     with Working(terminal) as working:
 
@@ -86,8 +86,9 @@ def show_plan(
     terminal: Terminal, plan: Plan, store: Store, registry: Registry, resources: Resources
 ) -> float | None:
     """Say what there is to do and how long it will take; return the estimate in seconds."""
-    from initbench.execution.estimate import seconds
-    from initbench.execution.memory import check_memory, data_needs
+    from initbench.execution.calibration import Calibration
+    from initbench.execution.estimate import STEPS, estimated
+    from initbench.execution.memory import check_memory, data_needs, model_remarks
     from initbench.execution.run import pending
 
     left = pending(plan, store)
@@ -97,6 +98,8 @@ def show_plan(
         counts.append(f"{len(plan.zoo_trials)} zoo trials")
     if plan.fittings:
         counts.append(f"{len(plan.fittings)} fittings")
+    if plan.observations:
+        counts.append(f"{len(plan.observations)} observations")
     profile = f", profile {manifest.profile}" if manifest.profile else ""
     cells = {(t.model, t.dataset) for t in manifest.trials}
     terminal.info(f"{manifest.title} ({manifest.name}{profile})")
@@ -104,18 +107,64 @@ def show_plan(
         f"  {len(manifest.initialisers)} initialisers x {len(manifest.seeds)} seeds x "
         f"{len(cells)} model and data set = {', '.join(counts)}"
     )
+    for label, how in manifest.not_installed.items():
+        terminal.warning(f"`{label}` is left out: {how}")
     for need in data_needs(plan, left, registry):
         terminal.info(f"  data {_describe_data(need)}")
+    for remark in model_remarks(plan, registry):
+        terminal.info(f"  model {remark}")
     check_memory(plan, left, registry, resources.device)
     to_do = len(left.all_trials)
     cached = len(plan.all_trials) - to_do
-    estimate = seconds(plan, left, store, registry, resources)
-    terminal.info(f"  cached {cached}, to do {to_do or 'none'}")
+    looks = f", {len(left.observations)} observations" if left.observations else ""
+    terminal.info(f"  cached {cached}, to do {to_do or 'none'}{looks}")
+    for choice in Calibration(plan, registry, resources).choices(left.all_trials.values()):
+        terminal.info(f"  {choice}")
+    estimate = estimated(plan, left, store, registry, resources)
     if to_do:
-        terminal.info(f"  about {clock(estimate)} on {_describe(resources)}")
-    if estimate is None:
-        terminal.info("  `initbench bench training` measures how fast this GPU is")
-    return estimate
+        sources = f", from {' and '.join(estimate.sources)}" if estimate.sources else ""
+        terminal.info(f"  about {clock(estimate.seconds)} on {_describe(resources)}{sources}")
+    if estimate.seconds is None or STEPS in estimate.sources:
+        terminal.info("  `initbench bench training` measures how fast this machine is")
+    _show_power(terminal, plan, store, registry)
+    return estimate.seconds
+
+
+def _show_power(terminal: Terminal, plan: Plan, store: Store, registry: Registry) -> None:
+    """Say which differences the seeds of the suite can show (rule 26)."""
+    from initbench import formatting
+    from initbench.reporting.detectable import detectable
+    from initbench.reporting.observed import Observed
+
+    manifest = plan.manifest
+    measures = [registry.measure(m.name, m.config).thing for m in manifest.measures]
+    records = store.records({entry.key for entry in manifest.trials})
+    families = detectable(manifest, records, measures, Observed.of(store, manifest))
+    of = "differences within pairs" if manifest.test == "paired_t" else "one initialiser"
+    for found in families:
+        if not found.comparisons:
+            continue
+        compared = _counted(found.comparisons, "comparison")
+        what = f"  {found.measure}: {compared} of {_counted(found.seeds, 'seed')}"
+        find = "finds" if found.comparisons == 1 else "find"
+        if found.in_deviations is None:
+            terminal.info(f"{what} can show nothing: two seeds are the least")
+        elif found.difference is None:
+            terminal.info(
+                f"{what} {find} {found.in_deviations:.2f} standard deviations of {of} (80 % power)"
+            )
+        else:
+            size = formatting.value(found.difference, found.unit)
+            unit = formatting.unit_of_differences(found.unit)
+            terminal.info(
+                f"{what} {find} {size} {unit}".rstrip()
+                + " (80 % power, at the deviation of "
+                + f"{_counted(found.seen_on, 'comparison')} with records)"
+            )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _describe_data(need: DataNeed) -> str:

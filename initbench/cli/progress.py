@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ class RunProgress:
     """Shows trials done, current accuracy and time left while a plan is executed.
 
     `labels` names each trial for people; `on_commit` is told each outcome (the MLflow mirror).
+    `observations` is the number of looks that probes will take at networks.
     """
 
     def __init__(
@@ -32,11 +33,14 @@ class RunProgress:
         labels: dict[str, str],
         estimate_seconds: float | None,
         on_commit: Callable[[Record], None],
+        observations: int = 0,
     ) -> None:
         self._terminal = terminal
         self._labels = labels
         self._estimate = estimate_seconds
         self._on_commit = on_commit
+        self._observations = observations
+        self._observed = 0
         self._done = 0
         self._troubled = 0
         self._accuracy: float | None = None
@@ -49,7 +53,7 @@ class RunProgress:
     def __enter__(self) -> RunProgress:
         if self._terminal.err.is_terminal and not self._terminal.quiet:
             self._bar = _bar(self._terminal)
-            self._task = self._bar.add_task("", total=len(self._labels), **self._fields())
+            self._task = self._bar.add_task("", total=self._total, **self._fields())
             self._bar.start()
         return self
 
@@ -72,6 +76,11 @@ class RunProgress:
     def committed(self, outcome: Record | StoredArtifact) -> None:
         """A record or an artifact has just been committed."""
         if not isinstance(outcome, Record):
+            if outcome.kind == "observation":
+                self._observed += 1
+                self._refresh()
+            for text in warnings_of(outcome):
+                self._terminal.warning(text)
             return
         self._on_commit(outcome)
         if outcome.key not in self._labels:
@@ -93,18 +102,29 @@ class RunProgress:
 
     def _refresh(self) -> None:
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._done, **self._fields())
+            completed = self._done + self._observed
+            self._bar.update(self._task, completed=completed, **self._fields())
         elif time.monotonic() - self._last_line >= _LINE_EVERY_SECONDS:
             self._last_line = time.monotonic()
             fields = self._fields()
             self._terminal.info(
-                f"{self._done}/{len(self._labels)} trials, {fields['left']} left"
-                f"{fields['accuracy']}{fields['trouble']}"
+                f"{fields['counts']}, {fields['left']} left{fields['accuracy']}{fields['trouble']}"
             )
+
+    @property
+    def _total(self) -> int:
+        return len(self._labels) + self._observations
+
+    def _counts(self) -> Iterator[str]:
+        if self._labels:
+            yield f"{self._done}/{len(self._labels)} trials"
+        if self._observations:
+            yield f"{self._observed}/{self._observations} observations"
 
     def _fields(self) -> dict[str, Any]:
         accuracy = "" if self._accuracy is None else f", accuracy {100 * self._accuracy:.1f} %"
         return {
+            "counts": ", ".join(self._counts()),
             "accuracy": accuracy + f" ({self._current})",
             "left": clock(self._seconds_left()),
             "trouble": f", {self._troubled} without result" if self._troubled else "",
@@ -112,18 +132,28 @@ class RunProgress:
 
     def _seconds_left(self) -> float | None:
         elapsed = time.monotonic() - self._started
+        if self._done == len(self._labels) and self._observed < self._observations:
+            return None  # how long probes look is not known beforehand
         if self._done == 0:
             return None if self._estimate is None else max(self._estimate - elapsed, 0.0)
         return elapsed / self._done * (len(self._labels) - self._done)
 
 
+def warnings_of(artifact: StoredArtifact) -> list[str]:
+    """Return what a fit warns of, each with the initialiser and the key of its artifact."""
+    texts = artifact.description.get("warnings")
+    if artifact.kind != "fit" or not isinstance(texts, list):
+        return []
+    who = f"fit of `{artifact.identity['initialiser']['name']}` ({artifact.key[:12]})"
+    return [f"{who}: {text}" for text in texts]
+
+
 def _bar(terminal: Terminal) -> Bar:
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
     return Bar(
-        MofNCompleteColumn(),
-        TextColumn("trials"),
+        TextColumn("{task.fields[counts]}"),
         BarColumn(bar_width=30),
         TextColumn("{task.fields[left]} left{task.fields[accuracy]}{task.fields[trouble]}"),
         console=terminal.err,

@@ -46,17 +46,22 @@ def results(terminal: Terminal, /, results: Path, form: str, **options: Any) -> 
     from initbench.store.store import Store
 
     store = Store(results)
-    manifest = _manifest(terminal, store, load_from_options(**options))
+    manifest = run_manifest(terminal, store, load_from_options(**options))
     found = results_of(store, manifest, Registry.installed())
     if form == "json":
         terminal.print_json(to_json(found))
     elif form == "csv":
         terminal.print_text(to_csv(found))
+        if found.aggregates or found.between_others:
+            terminal.info(
+                "one line a cell; what holds across models and data sets, and comparisons without "
+                "the reference, are in `--format json`: `aggregates`, `between_others`"
+            )
     else:
         show_results(terminal, found)
 
 
-def _manifest(terminal: Terminal, store: Store, loaded: LoadedSuite) -> SuiteManifest:
+def run_manifest(terminal: Terminal, store: Store, loaded: LoadedSuite) -> SuiteManifest:
     """Return the suite as it was run: known by its name, profile and overrides."""
     from initbench.store.manifest import manifest_id
 

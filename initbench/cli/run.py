@@ -82,7 +82,7 @@ def _run(
     resources: Resources,
     mlflow: bool,
 ) -> int:
-    from initbench.execution.run import execute
+    from initbench.execution.run import execute, pending
     from initbench.leaderboard.publish import publish
     from initbench.reporting import results_of
     from initbench.tracking.background import BackgroundMirror
@@ -95,6 +95,7 @@ def _run(
             _labels(plan, writer),
             estimate,
             mirror.trial if mirror else lambda _: None,
+            len(pending(plan, writer).observations),
         ) as progress:
             execute(plan, writer, registry, resources, progress)
     except BaseException:

@@ -123,6 +123,10 @@ class DataSet(ABC, Generic[ConfigT]):
         """
         return None
 
+    def parts(self) -> Mapping[str, slice]:
+        """Return named parts of the test split, such as the corruptions of CIFAR-10-C."""
+        return {}
+
     def files(self) -> tuple[DataFile, ...]:
         """Return what `load` reads below the data folder."""
         return ()

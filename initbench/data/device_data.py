@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -79,6 +80,12 @@ def on_device(splits: ImageSplits, device: torch.device | str) -> DeviceData:
 
     streams = isinstance(splits.train.images, ImageFiles)
     return (StreamedData if streams else ResidentData).of(splits, device)
+
+
+def normalised_with(data: DeviceData, mean: Sequence[float], std: Sequence[float]) -> DeviceData:
+    """Return `data` with its pixels normalised by other numbers, one for each channel."""
+    mean_, std_ = (by_channel(tuple(numbers), data.device) for numbers in (mean, std))
+    return replace(data, mean=mean_, std=std_)  # type: ignore[type-var]  # all kinds are dataclasses
 
 
 def by_channel(numbers: tuple[float, ...], device: torch.device | str) -> torch.Tensor:

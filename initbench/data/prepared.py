@@ -134,35 +134,45 @@ def _at_size(images: Images, size: int) -> Images:
 
 def _problems(dataset: DataSet[Any], splits: ImageSplits) -> Iterator[str]:
     """Yield what is wrong with the splits; later checks rely on the earlier ones."""
-    import torch
-
-    from initbench.data.image_files import ImageFiles
-
     if splits.classes != dataset.classes:
         yield f"it declares {dataset.classes} classes, but loaded {splits.classes}"
     shape = (dataset.channels, dataset.native_size, dataset.native_size)
     for name, split in splits.items():
-        images = split.images
-        if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != shape:
+        yield from _problems_of_split(name, split, shape, splits.classes)
+    yield from _problems_of_parts(dataset.parts(), len(splits.test))
+    yield from _problems_of_all_splits(dataset, splits)
+
+
+def _problems_of_split(
+    name: str, split: Split, shape: tuple[int, int, int], classes: int
+) -> Iterator[str]:
+    import torch
+
+    images = split.images
+    if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != shape:
+        yield (
+            f"images of the split `{name}` must be uint8 of shape "
+            f"(images, {', '.join(map(str, shape))}), "
+            f"got {_describe(images)}"
+        )
+    if len(images) == 0:
+        yield f"the split `{name}` is empty"
+    for part, values in (("labels", split.labels), ("ids", split.ids)):
+        if values.dtype != torch.int64 or values.shape != (len(images),):
             yield (
-                f"images of the split `{name}` must be uint8 of shape "
-                f"(images, {', '.join(map(str, shape))}), "
-                f"got {_describe(images)}"
+                f"{part} of the split `{name}` must be int64 of shape ({len(images)},), "
+                f"got {_describe(values)}"
             )
-        if len(images) == 0:
-            yield f"the split `{name}` is empty"
-        for part, values in (("labels", split.labels), ("ids", split.ids)):
-            if values.dtype != torch.int64 or values.shape != (len(images),):
-                yield (
-                    f"{part} of the split `{name}` must be int64 of shape ({len(images)},), "
-                    f"got {_describe(values)}"
-                )
-        low, high = int(split.labels.min()), int(split.labels.max())
-        if low < 0 or high >= splits.classes:
-            yield (
-                f"labels of the split `{name}` must lie in 0..{splits.classes - 1}, "
-                f"got {low}..{high}"
-            )
+    low, high = int(split.labels.min()), int(split.labels.max())
+    if low < 0 or high >= classes:
+        yield f"labels of the split `{name}` must lie in 0..{classes - 1}, got {low}..{high}"
+
+
+def _problems_of_all_splits(dataset: DataSet[Any], splits: ImageSplits) -> Iterator[str]:
+    import torch
+
+    from initbench.data.image_files import ImageFiles
+
     kinds = {isinstance(split.images, ImageFiles) for _, split in splits.items()}
     if kinds != {dataset.streamed}:
         wanted = "`ImageFiles`, as it declares `streamed`" if dataset.streamed else "tensors"
@@ -179,6 +189,12 @@ def _problems(dataset: DataSet[Any], splits: ImageSplits) -> Iterator[str]:
             yield f"`{part}` needs {dataset.channels} finite numbers, got {numbers}"
     if min(splits.std) <= 0:
         yield f"`std` must be above 0, got {splits.std}"
+
+
+def _problems_of_parts(parts: Mapping[str, slice], images: int) -> Iterator[str]:
+    for name, part in parts.items():
+        if part.step or not 0 <= (part.start or 0) < (part.stop or 0) <= images:
+            yield f"`{name}` must be a slice of the {images} test images, got {part}"
 
 
 def _describe(tensor: Images) -> str:

@@ -1,15 +1,17 @@
 """Calibration: how many trials to train as one stack.
 
 On a CPU a short measurement decides, once for a kind of trial and a machine: a stack saves the
-overhead of many small operations, but its operations are slower ones, it keeps no checkpoints, and
-the last bits of a trial depend on its neighbours; so it must be worth it. On a GPU stacks are as
-large as its memory allows.
+overhead of many small operations, but its operations are slower ones, and the last bits of a trial
+depend on its neighbours; so it must be worth it, and there must be many trials. On a GPU stacks are
+as large as its memory allows.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -30,8 +32,11 @@ if TYPE_CHECKING:
 WORTH = 1.3
 """How many times faster a stack must be on a CPU."""
 
-CPU_STACK = 25
-"""The size of stack that is tried on a CPU."""
+CPU_STACKS = (25, 100)
+"""The sizes of stack that are tried on a CPU."""
+
+MANY = 20
+"""Trials of one kind from which on stacks are considered on a CPU unless a run asks for them."""
 
 MOST_STACKED = 1000
 """Trials of a job on a GPU, whose worker divides them by its free memory."""
@@ -41,6 +46,27 @@ _SLOW_SECONDS = 0.05
 
 _LEFT_FREE = 0.2
 """Of a GPU's free memory, for evaluations and for what else may want it."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How trials of one kind are trained on a CPU."""
+
+    model: str
+    dataset: str
+    batch_size: int
+    stack: int
+    seconds: dict[int, float]  # of a step, by size of stack; empty where it cannot be measured
+
+    def __str__(self) -> str:
+        what = f"{self.model} on {self.dataset}, batches of {self.batch_size}"
+        how = "one by one" if self.stack == 1 else f"in stacks of {self.stack}"
+        sizes = [size for size in self.seconds if size > 1]
+        if not sizes or 1 not in self.seconds:
+            return f"{what}: {how}"
+        fastest = min(sizes, key=lambda size: self.seconds[size])
+        ratio = self.seconds[1] / self.seconds[fastest]
+        return f"{what}: {how}; a stack of {fastest} was {ratio:.2f} times as fast as one by one"
 
 
 class Calibration:
@@ -67,10 +93,32 @@ class Calibration:
 
         No more than leave work for every worker.
         """
-        if self._resources.devices_per_trial > 1 or trials < 2 or not self._resources.stack:
+        if not self._may_stack(trials):
             return 1
         most = self._cpu_stack(trial) if self._on_cpu else MOST_STACKED
         return min(most, -(-trials // self._workers))
+
+    def _may_stack(self, trials: int) -> bool:
+        asked = self._resources.stack
+        if self._resources.devices_per_trial > 1 or trials < 2 or asked is False:
+            return False
+        return asked or not self._on_cpu or trials >= MANY
+
+    def choices(self, trials: Iterable[Trial]) -> list[Choice]:
+        """Return what was chosen on a CPU for each kind of `trials` that may be stacked.
+
+        A kind about which nothing is remembered is measured.
+        """
+        if not self._on_cpu:
+            return []
+        found = []
+        for group in by_kind(trials).values():
+            if self._may_stack(len(group)):
+                size = self.stack_size(group[0], len(group))
+                kind, _, _ = self._described(group[0])
+                model, dataset = group[0].model.name, group[0].data.dataset.name
+                found.append(Choice(model, dataset, kind.batch_size, size, self._speeds.get(kind)))
+        return found
 
     def known_seconds(self, trial: Trial, trials: int) -> float | None:
         """Return the seconds a trial takes one worker, from what is remembered; None if nothing is.
@@ -86,7 +134,7 @@ class Calibration:
         if not known:
             return None
         if self._on_cpu:
-            size = verdict(known) if trials > 1 and self._resources.stack else 1
+            size = verdict(known) if self._may_stack(trials) else 1
             if size not in known:
                 return None
             seconds = known[size]
@@ -148,6 +196,14 @@ class Calibration:
         return kind, shape, recipe
 
 
+def by_kind(trials: Iterable[Trial]) -> dict[tuple[str, str, str], list[Trial]]:
+    """Group trials that take the same time: equal model, data and recipe."""
+    groups: dict[tuple[str, str, str], list[Trial]] = defaultdict(list)
+    for trial in trials:
+        groups[(str(trial.model.tree()), trial.data.key, str(trial.recipe))].append(trial)
+    return groups
+
+
 # --- on a CPU -----------------------------------------------------------------------------------
 
 
@@ -166,15 +222,15 @@ def measured(network: torch.nn.Module, shape: DataShape, recipe: Recipe) -> dict
     A network that cannot be in a stack is as fast there as alone. Takes about a second; longer only
     for a network whose single step does.
     """
+    from initbench.training.allocator import keep_freed_memory
     from initbench.training.estimate import seconds_per_stacked_step, seconds_per_step
 
+    keep_freed_memory()  # as a worker does
     alone = seconds_per_step(network, shape, recipe)
     if alone >= _SLOW_SECONDS:
         return {1: alone}
-    return {
-        1: alone,
-        CPU_STACK: seconds_per_stacked_step(network, shape, recipe, CPU_STACK) or alone,
-    }
+    stacked = {s: seconds_per_stacked_step(network, shape, recipe, s) or alone for s in CPU_STACKS}
+    return {1: alone, **stacked}
 
 
 # --- on a GPU -----------------------------------------------------------------------------------

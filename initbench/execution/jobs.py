@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from initbench.suite.plan import Plan, data_needed
-from initbench.suite.trial import DataReference, Fitting, Trial
+from initbench.suite.trial import DataReference, Fitting, Observing, Trial
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,27 @@ class TrainJob:
         }
 
 
-Job = DataJob | FitJob | TrainJob
+@dataclass(frozen=True)
+class ObserveJob:
+    """Look at trained networks."""
+
+    observing: Observing
+
+    @property
+    def id(self) -> str:
+        return self.observing.key
+
+    @property
+    def needs(self) -> frozenset[str]:
+        observing = self.observing
+        return frozenset({*observing.trials, observing.data.key, observing.trained_on})
+
+    def tree(self) -> dict[str, Any]:
+        """Return the description that travels to a worker."""
+        return {"kind": "observe", "observing": self.observing.tree()}
+
+
+Job = DataJob | FitJob | TrainJob | ObserveJob
 
 
 def job_of(tree: Mapping[str, Any]) -> Job:
@@ -88,6 +108,8 @@ def job_of(tree: Mapping[str, Any]) -> Job:
             return DataJob(DataReference.of(tree["data"]))
         case "fit":
             return FitJob(Fitting.of(tree["fitting"]))
+        case "observe":
+            return ObserveJob(Observing.of(tree["observing"]))
         case _:
             trials = tuple(Trial.of(identity) for identity in tree["trials"])
             return TrainJob(trials, tuple(tree["attempts"]))
@@ -105,6 +127,7 @@ def jobs_of(
     jobs += _train_jobs(plan.zoo_trials.values(), earlier_attempts, stack_size)
     jobs += [FitJob(fitting) for fitting in plan.fittings.values()]
     jobs += _train_jobs(plan.trials.values(), earlier_attempts, stack_size)
+    jobs += [ObserveJob(observing) for observing in plan.observations.values()]
     return jobs
 
 

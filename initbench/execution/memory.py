@@ -44,6 +44,21 @@ def data_needs(plan: Plan, left: Plan, registry: Registry) -> Iterator[DataNeed]
         )
 
 
+def model_remarks(plan: Plan, registry: Registry) -> Iterator[str]:
+    """Yield what the models of a plan have to say before their networks are built, by label."""
+    said = set()
+    for entry in plan.manifest.trials:
+        if (entry.model, entry.dataset) in said:
+            continue
+        said.add((entry.model, entry.dataset))
+        trial = plan.trials[entry.key]
+        model = registry.model(trial.model.name, trial.model.config).thing
+        reference = trial.data.dataset
+        dataset = registry.dataset(reference.name, reference.config).thing
+        if remark := model.remark(dataset.channels, trial.data.size, dataset.classes):
+            yield f"{entry.model}: {remark}"
+
+
 def check_memory(plan: Plan, left: Plan, registry: Registry, device: str) -> None:
     """Refuse data that would not fit into main memory; workers check that of their GPU.
 

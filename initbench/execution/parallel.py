@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from initbench.execution.work import Workspace
+    from initbench.execution.workspace import Workspace
     from initbench.training.outcome import Progress, State, Trained
 
 _START = "start.safetensors"
@@ -172,8 +172,9 @@ def _train_share(rank: int, task: _Task, tell: Callable[[Any], None]) -> None:
     import torch.distributed as dist
     from safetensors.torch import load_file, save_file
 
-    from initbench.execution.work import Workspace, built
+    from initbench.execution.networks import built
     from initbench.execution.worker import configure_torch
+    from initbench.execution.workspace import Workspace
     from initbench.plugin.registry import Registry
     from initbench.store.spool import Spool
     from initbench.store.store import Store

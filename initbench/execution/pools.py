@@ -23,7 +23,7 @@ from initbench.execution.jobs import Job
 from initbench.store.atomic import open_log
 
 if TYPE_CHECKING:
-    from initbench.execution.work import Workspace
+    from initbench.execution.workspace import Workspace
 
 
 class Pool(Protocol):

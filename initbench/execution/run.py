@@ -32,8 +32,8 @@ class Resources:
     device: str
     data_root: Path | None
     devices_per_trial: int = 1
-    stack: bool = True
-    """Whether trials of one kind may be trained as a stack."""
+    stack: bool | None = None
+    """Whether trials of one kind may be trained as a stack; None: where there are many of them."""
 
 
 def data_root() -> Path | None:
@@ -45,16 +45,11 @@ def data_root() -> Path | None:
 def resources(
     device: str, workers: int | None, devices_per_trial: int = 1, stack: bool | None = None
 ) -> Resources:
-    """Return what a run may use; errors as for `slots`.
-
-    `stack` left open means yes on a GPU, and no on a CPU: the last bits of a stacked trial depend
-    on its neighbours, and so on the number of workers.
-    """
+    """Return what a run may use; errors as for `slots`."""
     leased = slots(device, workers or None, devices_per_trial)
     slots_used = [] if workers == 0 else leased
     used = leased[0].device
-    allowed = used != "cpu" if stack is None else stack
-    return Resources(slots_used, used, data_root(), devices_per_trial, allowed)
+    return Resources(slots_used, used, data_root(), devices_per_trial, stack)
 
 
 def pending(plan: Plan, store: Store) -> Plan:
@@ -76,11 +71,11 @@ def pending(plan: Plan, store: Store) -> Plan:
 
 
 def forget_failed(plan: Plan, writer: StoreWriter) -> None:
-    """Make everything of a plan that failed pending again: trials, and the fits behind them."""
+    """Make everything of a plan that failed pending again: trials, fits and observations."""
     for key in plan.all_trials:
         if writer.status(key) is TrialStatus.FAILED:
             writer.delete(key)
-    for key in plan.fittings:
+    for key in (*plan.fittings, *plan.observations):
         artifact = writer.artifact(key)
         if artifact is not None and artifact.status is TrialStatus.FAILED:
             writer.delete(key)
@@ -97,7 +92,7 @@ def execute(
         observer.committed(outcome)
     attempts = writer.interrupted()
     left = pending(plan, writer)
-    if not left.all_trials and not left.data:
+    if not left.all_trials and not left.data and not left.observations:
         return
     jobs = jobs_of(left, attempts, Calibration(plan, registry, resources).stack_size)
     pool = _pool(writer, registry, resources, jobs)
@@ -114,7 +109,7 @@ def _pool(
 ) -> Pool:
     spool = writer.paths.spool / secrets.token_hex(4)
     if not resources.slots:
-        from initbench.execution.work import Workspace
+        from initbench.execution.workspace import Workspace
         from initbench.store.spool import Spool
 
         return InProcessPool(

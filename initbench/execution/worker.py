@@ -23,7 +23,7 @@ from initbench.execution.events import Broken, Event, Finished, Ready, to_tree
 from initbench.execution.jobs import job_of
 
 if TYPE_CHECKING:
-    from initbench.execution.work import Workspace
+    from initbench.execution.workspace import Workspace
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
 
 def serve(arguments: argparse.Namespace, events: TextIO) -> None:
     """Perform the jobs of standard input, announcing events."""
-    from initbench.execution.work import Workspace
+    from initbench.execution.workspace import Workspace
     from initbench.plugin.registry import Registry
     from initbench.store.spool import Spool
     from initbench.store.store import Store
@@ -67,31 +67,34 @@ def serve(arguments: argparse.Namespace, events: TextIO) -> None:
 
 def perform_and_tell(line: str, workspace: Workspace, emit: Callable[[Event], None]) -> None:
     """Perform the job described by `line` and say how it ended."""
-    import torch
-
     from initbench.execution.parallel import LostError
     from initbench.execution.work import perform
+    from initbench.execution.workspace import is_out_of_memory
 
     job = job_of(json.loads(line))
     try:
         perform(job, workspace, emit)
     except (UserError, PluginError) as error:
         emit(Broken(job.id, "wrong input", str(error)))
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        emit(Broken(job.id, "lost", f"out of memory: {error}"))
     except LostError as error:
         emit(Broken(job.id, "lost", str(error)))
     except Exception as error:
-        emit(Broken(job.id, "bug", f"{type(error).__name__}: {error}", traceback.format_exc()))
+        if is_out_of_memory(error):
+            emit(Broken(job.id, "lost", f"out of memory: {error}"))
+        else:
+            emit(Broken(job.id, "bug", f"{type(error).__name__}: {error}", traceback.format_exc()))
     else:
         emit(Finished(job.id))
 
 
 def configure_torch() -> None:
-    """Make this process compute the same bits whatever runs beside it."""
+    """Make this process compute the same bits whatever runs beside it, and keep its memory."""
     import torch
 
+    from initbench.training.allocator import keep_freed_memory
+
     torch.set_num_threads(THREADS)
+    keep_freed_memory()
 
 
 def _claim_standard_output() -> TextIO:

@@ -12,8 +12,20 @@ from markupsafe import Markup
 
 from initbench import formatting
 from initbench.leaderboard import plots, svg
-from initbench.leaderboard.ranks import RankInterval, rank_intervals
-from initbench.results import Comparison, CurveBand, Row, SuiteResults, Verdict, best_first
+from initbench.leaderboard.box_plot import box_plot
+from initbench.leaderboard.layer_plot import layer_plot
+from initbench.leaderboard.ranks import rank_intervals
+from initbench.leaderboard.survival_plot import survival_plot
+from initbench.results import (
+    Comparison,
+    CurveBand,
+    LayerBand,
+    Row,
+    SuiteResults,
+    Verdict,
+    best_first,
+)
+from initbench.statistics.ranks import RankInterval
 
 TREATMENTS = ("generated", "rule", "fallback", "untouched")
 VERDICTS: tuple[Verdict, ...] = ("better", "worse", "equivalent", "undecided")
@@ -84,6 +96,15 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Between:
+    """A comparison of two initialisers neither of which is the reference."""
+
+    first: str
+    second: str
+    compared: Compared
+
+
+@dataclass(frozen=True)
 class Table:
     """All initialisers through one measure, the best first."""
 
@@ -97,6 +118,13 @@ class Table:
     notes: list[str]  # what is to be said of every line alike
     tally: list[tuple[formatting.Mark, Verdict, int]]
     forest: Markup | None
+    boxes: Markup | None
+    of_parts: bool  # whether boxes are of ensembles or pairs, not of trials
+    survival: Markup | None
+    on_survival: str  # what is to be said of the plot of survival
+    layers: Markup | None
+    on_layers: list[str]  # what is to be said of the plot of layers
+    between: list[Between]
     sensitivity: list[tuple[str, list[tuple[str, str]]]]
 
 
@@ -110,6 +138,8 @@ class Origin:
     coverage: str
     trial_seconds: Cell
     alone: bool  # nothing else ran on the device, so that times may be compared
+    initialise_seconds: Cell
+    energy: Cell  # of one trial
     fit_seconds: Cell
     zoo_seconds: Cell
     break_even: Cell
@@ -127,6 +157,11 @@ class Board:
     convergence: Markup | None
     origins: list[Origin]
     incomplete: list[tuple[str, str]]  # initialiser and reason
+
+    @property
+    def has_energy(self) -> bool:
+        """Whether the energy of any trial on this board is known."""
+        return any(origin.energy.sort is not None for origin in self.origins)
 
     @property
     def all_shared(self) -> bool:
@@ -186,7 +221,7 @@ class _Arrangement:
             incomplete=self._incomplete(),
         )
 
-    def _is_here(self, item: Row | Comparison | CurveBand) -> bool:
+    def _is_here(self, item: Row | Comparison | CurveBand | LayerBand) -> bool:
         return (item.model, item.dataset) == (self.model, self.dataset)
 
     def _name(self, label: str) -> Name:
@@ -204,9 +239,23 @@ class _Arrangement:
             for c in self.results.comparisons
             if c.measure == first.measure and self._is_here(c)
         }
+        planned = rows  # in the order of the suite, by which names have their colours
         rows = sorted(rows, key=lambda row: best_first(row, self.results.reference, compared))
+        log_rank = {
+            label: p
+            for label, c in compared.items()
+            if (p := c.sensitivity.get("log_rank_p")) is not None
+        }
         verdicts = {label: comparison.verdict for label, comparison in compared.items()}
-        ranks = rank_intervals(rows, self.results.reference, verdicts)
+        between = [
+            c
+            for c in self.results.between_others
+            if c.measure == first.measure and self._is_here(c)
+        ]
+        ranks = rank_intervals(
+            rows,
+            {(c.initialiser, c.reference): c.verdict for c in [*compared.values(), *between]},
+        )
         row_note = _common([row.note for row in rows])
         comparison_note = _common([comparison.note for comparison in compared.values()])
         forest = plots.forest(
@@ -217,6 +266,7 @@ class _Arrangement:
             title=f"{first.measure}: differences to {self.results.reference}",
             prefix=f"{self.id}-differences-{index}",
         )
+        bands = [b for b in self.results.layers if b.measure == first.measure and self._is_here(b)]
         return Table(
             measure=index,
             label=first.measure,
@@ -233,14 +283,46 @@ class _Arrangement:
                     trials=_trials(row),
                     failed=Cell(str(row.failed), row.failed),
                     note="" if row_note else row.note,
-                    compared=_compared(compared.get(row.initialiser), row.unit, comparison_note),
+                    compared=_compared(found, row.unit, comparison_note) if found else None,
                 )
                 for row in rows
+                for found in [compared.get(row.initialiser)]
             ],
             notes=[note for note in (row_note, comparison_note) if note],
             tally=_tally(list(verdicts.values())),
             forest=_embedded(forest),
-            sensitivity=[(c.initialiser, flat(c.sensitivity)) for c in compared.values()],
+            boxes=_embedded(
+                box_plot(
+                    rows,
+                    self.results.reference,
+                    title=f"{first.measure}: all values",
+                    prefix=f"{self.id}-boxes-{index}",
+                )
+            ),
+            of_parts=any(row.parts for row in rows),
+            survival=_embedded(
+                survival_plot(
+                    planned,
+                    self.results.reference,
+                    ps=log_rank,
+                    title=f"{first.measure}: share of trials that reached it",
+                    prefix=f"{self.id}-survival-{index}",
+                )
+            ),
+            on_survival=_on_survival(log_rank, self.results.reference),
+            layers=_embedded(
+                layer_plot(
+                    bands,
+                    self.results.reference,
+                    title=f"{first.measure} by layer",
+                    prefix=f"{self.id}-layers-{index}",
+                )
+            ),
+            on_layers=list(dict.fromkeys(f"{b.initialiser}: {n}" for b in bands for n in b.notes)),
+            between=[
+                Between(c.initialiser, c.reference, _compared(c, first.unit, "")) for c in between
+            ],
+            sensitivity=[(c.initialiser, _other_tests(c)) for c in compared.values()],
         )
 
     def _origin(self, name: Name) -> Origin:
@@ -255,6 +337,8 @@ class _Arrangement:
             coverage=spoken or formatting.UNDEFINED,
             trial_seconds=_duration(cost.get("wall_seconds")),
             alone=bool(cost.get("exclusive")),
+            initialise_seconds=_duration(cost.get("initialise_seconds")),
+            energy=_energy(cost.get("energy_joules")),
             fit_seconds=_duration(cost.get("fit_seconds")),
             zoo_seconds=_duration(cost.get("zoo_seconds")),
             break_even=_count(cost.get("break_even")),
@@ -276,6 +360,12 @@ class _Arrangement:
                 reason = f"{row.missing} of {row.n + row.missing} trials have no outcome"
                 reasons.append((label, f"{reason} ({row.note})" if row.note else reason))
         return reasons
+
+
+def _other_tests(comparison: Comparison) -> list[tuple[str, str]]:
+    tests = dict(comparison.sensitivity)
+    on_images = formatting.over_test_images(tests.pop("test_images", None))
+    return flat(tests) + ([("finite test set", on_images)] if on_images else [])
 
 
 def flat(tree: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
@@ -322,10 +412,7 @@ def _common(notes: Sequence[str]) -> str:
     return notes[0] if len(notes) > 1 and len(set(notes)) == 1 else ""
 
 
-def _compared(comparison: Comparison | None, unit: str, common_note: str) -> Compared | None:
-    if comparison is None:
-        return None
-    c = comparison
+def _compared(c: Comparison, unit: str, common_note: str) -> Compared:
     return Compared(
         difference=Cell.number(formatting.difference(c.difference, unit), c.difference),
         interval=_interval(c.low, c.high, unit, signed=True),
@@ -346,8 +433,19 @@ def _tally(verdicts: Sequence[Verdict]) -> list[tuple[formatting.Mark, Verdict, 
     ]
 
 
+def _on_survival(ps: Mapping[str, float], reference: str) -> str:
+    if not ps:
+        return ""
+    shown = ", ".join(f"{label} {formatting.p_value(p)}" for label, p in ps.items())
+    return f"log-rank test against {reference}, p not corrected: {shown}"
+
+
 def _duration(seconds: float | None) -> Cell:
     return Cell.number(formatting.seconds(seconds), seconds)
+
+
+def _energy(joules: float | None) -> Cell:
+    return Cell.number(formatting.energy(joules), joules)
 
 
 def _count(count: int | None) -> Cell:

@@ -59,7 +59,7 @@ def convergence(
         The plot, or None where no band has a finite point.
     """
     # Styles go by position among all bands, so that a name keeps its style from plot to plot.
-    styles = [_line_style(band, i, reference) for i, band in enumerate(bands)]
+    styles = [line_style(band.initialiser, i, reference) for i, band in enumerate(bands)]
     drawable = [(band, style) for band, style in zip(bands, styles, strict=True) if _runs(band)]
     if not drawable:
         return None
@@ -104,7 +104,7 @@ def forest(
         return None
     top, bottom = 44.0, 44.0 + ROW * len(comparisons)
     reach = [v for c in comparisons for v in (c.difference, c.low, c.high) if _finite(v)]
-    x = svg.Span.around([0.0, *reach, *([margin, -margin] if margin else [])], 150, WIDTH - 26)
+    x = svg.Span.around([0.0, *reach, *([margin, -margin] if margin else [])], 150, WIDTH - 70)
     spoken = "; ".join(f"{c.initialiser} {_numbers(c, unit)} {c.verdict}" for c in comparisons)
     plot = svg.plot(WIDTH, bottom + 44, title=title, description=spoken, prefix=prefix)
     if margin:
@@ -157,9 +157,9 @@ def _spoken(bands: Sequence[CurveBand]) -> str:
     )
 
 
-def _line_style(band: CurveBand, index: int, reference: str) -> str:
+def line_style(initialiser: str, index: int, reference: str) -> str:
     """Return classes that give the first 32 lines different pairs of colour and dash."""
-    if band.initialiser == reference:
+    if initialiser == reference:
         return "reference"
     return f"c{index % COLOURS} d{(index + index // COLOURS) % DASHES}"
 

@@ -1,4 +1,4 @@
-"""Rank intervals: the ranks that the data leave open.
+"""Rank intervals on one model and data set: the ranks that the data leave open.
 
 A bare rank claims more than the data say: neighbours on a leaderboard can rarely be told apart. So
 each initialiser gets the best and the worst rank it may have, from what is known of each pair.
@@ -8,52 +8,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import numpy as np
 
 from initbench.results import Row, Verdict
-
-
-@dataclass(frozen=True)
-class RankInterval:
-    """The best and the worst rank that an initialiser may have."""
-
-    best: int
-    worst: int
-
-    def __str__(self) -> str:
-        return str(self.best) if self.best == self.worst else f"{self.best}–{self.worst}"
+from initbench.statistics.ranks import RankInterval
+from initbench.statistics.ranks import rank_intervals as from_pairs
 
 
 def rank_intervals(
-    rows: Sequence[Row], reference: str, verdicts: Mapping[str, Verdict]
+    rows: Sequence[Row], verdicts: Mapping[tuple[str, str], Verdict]
 ) -> dict[str, RankInterval]:
     """Return the rank interval of every initialiser whose mean is defined.
 
-    One initialiser is ahead of another if the intervals of their means do not overlap. Where one of
-    the two is the reference and the suite tested the pair, the corrected verdict decides instead,
-    so that ranks never contradict verdicts.
+    One initialiser is ahead of another if the intervals of their means do not overlap. Where the
+    suite compared the two, the corrected verdict decides instead, so that ranks never contradict
+    verdicts.
 
     Args:
         rows: the rows of one measure on one model and data set.
-        reference: the initialiser that the others were compared with.
-        verdicts: by initialiser, the verdict of its comparison with the reference.
+        verdicts: those of comparisons, by initialiser and the one it was compared with.
     """
     ranked = [row for row in rows if row.mean is not None and math.isfinite(row.mean)]
 
     def ahead(a: Row, b: Row) -> bool:
-        if b.initialiser == reference and a.initialiser in verdicts:
-            return verdicts[a.initialiser] == "better"
-        if a.initialiser == reference and b.initialiser in verdicts:
-            return verdicts[b.initialiser] == "worse"
+        names = a.initialiser, b.initialiser
+        if names in verdicts:
+            return verdicts[names] == "better"
+        if names[::-1] in verdicts:
+            return verdicts[names[::-1]] == "worse"
         return _separated(a, b)
 
-    return {
-        row.initialiser: RankInterval(
-            best=1 + sum(ahead(other, row) for other in ranked),
-            worst=len(ranked) - sum(ahead(row, other) for other in ranked),
-        )
-        for row in ranked
-    }
+    pairs = np.array([[ahead(a, b) for b in ranked] for a in ranked], dtype=np.bool_)
+    names = [row.initialiser for row in ranked]
+    return dict(zip(names, from_pairs(pairs), strict=True))
 
 
 def _separated(a: Row, b: Row) -> bool:

@@ -10,11 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from initbench import formatting
+from initbench.leaderboard.across import AcrossTable, across_tables
 from initbench.leaderboard.board import Board, Source, boards_of, margin_of
+from initbench.leaderboard.published import (
+    ClaimLine,
+    PublishedTable,
+    claim_lines,
+    published_tables,
+    without_ours,
+)
 from initbench.leaderboard.text import https_url, slug
 from initbench.results import DatasetFacts, SuiteResults
 
-TESTS = {"paired_t": "paired t-test on shared seeds", "welch": "Welch's t-test"}
+ALL_COMPARED = "each initialiser with the reference, and all others with each other"
 CORRECTIONS = {
     "holm": "Holm, over all comparisons of one measure",
     "bonferroni": "Bonferroni, over all comparisons of one measure",
@@ -34,6 +43,10 @@ class SuiteView:
     conditions: list[tuple[str, str]]
     measures: list[str]
     boards: list[Board]
+    across: list[AcrossTable]
+    published: list[PublishedTable]
+    unmatched: list[tuple[str, str]]  # published tables of which we have nothing, and why
+    claims: list[ClaimLine]
     sources: list[Source]
     datasets: list[DataView]
     environment: list[tuple[str, str]]
@@ -70,6 +83,10 @@ def _view(results: SuiteResults, anchor: str) -> SuiteView:
         conditions=_conditions(results),
         measures=list(dict.fromkeys(row.measure for row in results.rows)),
         boards=boards_of(results, sources, anchor),
+        across=across_tables(results, anchor),
+        published=published_tables(results),
+        unmatched=without_ours(results),
+        claims=claim_lines(results),
         sources=sources,
         datasets=[_data(label, facts) for label, facts in results.datasets.items()],
         environment=[(name, _seen(values)) for name, values in results.environment.items()],
@@ -107,7 +124,8 @@ def _conditions(results: SuiteResults) -> list[tuple[str, str]]:
     margins = [f"{m}: {margin_of(results, m, units.get(m, ''))}" for m in results.margins]
     return [
         ("Reference", results.reference),
-        ("Test", TESTS.get(results.test, results.test)),
+        *([("Compared", ALL_COMPARED)] if results.family == "all" else []),
+        ("Test", formatting.name_of_test(results.test)),
         ("Correction", CORRECTIONS.get(results.correction, results.correction)),
         ("Confidence", f"{100 * results.confidence:g} %"),
         ("Margins of equivalence", "; ".join(margins) or "none: nothing is called equivalent"),

@@ -6,14 +6,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from initbench.measures.curve import chance, validation_curve
-from initbench.measures.measure import Measure
+from initbench.measures.measure import RecordMeasure
 from initbench.plugin.initialiser import Config
 
 if TYPE_CHECKING:
     from initbench.store.record import Record
 
 
-class AreaUnderCurve(Measure[Config]):
+class AreaUnderCurve(RecordMeasure[Config]):
     """The mean validation accuracy over training: trapezoids over steps, divided by their number.
 
     It rewards learning early and ending high, without a threshold that somebody has to choose.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from initbench.measures.measure import Measure
+from initbench.measures.measure import RecordMeasure
 from initbench.plugin.initialiser import Config
 
 if TYPE_CHECKING:
     from initbench.store.record import Record
 
 
-class FailureRate(Measure[Config]):
+class FailureRate(RecordMeasure[Config]):
     """The share of trials that diverged or failed: 0 for a trial that is done, 1 for the others."""
 
     name = "failure_rate"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from initbench.measures.curve import aligned_curves, chance, validation_curve
-from initbench.measures.measure import Measure
+from initbench.measures.measure import RecordMeasure
 from initbench.plugin.initialiser import Config
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class StepsToThresholdConfig(Config):
     unit: Literal["step", "epoch", "evaluation", "image"] = "step"
 
 
-class StepsToThreshold(Measure[StepsToThresholdConfig]):
+class StepsToThreshold(RecordMeasure[StepsToThresholdConfig]):
     """The first evaluation at which the validation accuracy is at or above the threshold (rule 6).
 
     By trial: its own first crossing, infinite if there is none. Of all trials of a cell: the first

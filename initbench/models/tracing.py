@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from initbench.errors import UserError
 from initbench.models.activations import IDENTITY, Activation, of_module
-from initbench.models.anatomy import Anatomy, Layer, LayerKind, LayerRole
+from initbench.models.anatomy import Anatomy, Layer, LayerKind, LayerRole, SelfDescribed
 from initbench.models.flow import CONVOLUTIONS, NORMS, WEIGHT_LAYERS, Flow, following
 from initbench.models.flow_observed import observed_flow
 from initbench.models.flow_symbolic import symbolic_flow
@@ -29,10 +29,12 @@ def anatomy(network: nn.Module, example: Tensor | None = None) -> Anatomy:
 
     `example` is a batch of inputs; it is run only where torch.fx cannot see through the network.
     A module used several times is described by its first use; where paths branch, the activation
-    that is reached first, breadth first, counts.
+    that is reached first, breadth first, counts. A network that states its anatomy is believed.
 
     Raises UserError for a network with lazy modules, whose shapes are not known yet.
     """
+    if isinstance(network, SelfDescribed):
+        return network.anatomy()
     _refuse_lazy(network)
     flow, note = _read_flow(network, example)
     owned = _owned(network)

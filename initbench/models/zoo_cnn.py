@@ -48,7 +48,7 @@ class ZooCNN(Model[ZooCNNConfig]):
     )
     licence = "Apache-2.0"
     version = "1"
-    channels_last = True  # pooling is several times faster on a CPU
+    channels_last = "cpu"  # where pooling is several times faster
     Config = ZooCNNConfig
 
     def image_size(self) -> int:

@@ -62,7 +62,7 @@ def apply(
     who = f"initialiser `{initialiser.name}`"
     _check_support(who, initialiser, anatomy)
     before = _State.of(network)
-    job = Initialisation(anatomy, generator(seed, Stream.WEIGHTS), batch, artifact)
+    job = Initialisation(anatomy, generator(seed, Stream.WEIGHTS), batch, artifact, seed)
     # Sub-stream 1: whoever draws from both generators must not draw the same numbers twice.
     with shared_generators(stream_seed(seed, Stream.WEIGHTS, index=1)):
         outcome = contained(lambda: initialiser.initialise(network, job))
@@ -71,7 +71,7 @@ def apply(
     after = _State.of(network)
     if found := list(_violations(before, after, coverage, network)):
         raise PluginError(f"{who} broke its contract: {'; '.join(found)}")
-    remarks = [*outcome.remarks(), *_remarks(before, after)]
+    remarks = [*outcome.remarks(), *_remarks(before, after, coverage)]
     return Applied(coverage, combined_digest(after.digests), [f"{who} {x}" for x in remarks])
 
 
@@ -170,7 +170,9 @@ def _false_claims(before: _State, after: _State, coverage: CoverageMap) -> Itera
             yield f"it did not change `{name}`, which its coverage map calls generated"
 
 
-def _remarks(before: _State, after: _State) -> Iterator[str]:
+def _remarks(before: _State, after: _State, coverage: CoverageMap) -> Iterator[str]:
+    if coverage.buffers:
+        return
     changed = {name for name in before.buffers if before.buffers[name] != after.buffers[name]}
     if changed:
         yield f"changed the buffers {_names(changed)}"

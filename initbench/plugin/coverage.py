@@ -49,6 +49,8 @@ class CoverageMap:
 
     elements: Mapping[str, int]
     entries: dict[str, CoverageEntry] = field(default_factory=dict)
+    buffers: str = ""
+    """Why buffers (running statistics) were set, if they were."""
 
     @classmethod
     def of(cls, network: torch.nn.Module) -> CoverageMap:
@@ -72,6 +74,10 @@ class CoverageMap:
         for parameter in self.elements:
             if parameter not in self.entries:
                 self.untouched(parameter, reason)
+
+    def sets_buffers(self, reason: str) -> None:
+        """State that buffers are part of what the method sets; otherwise it is remarked upon."""
+        self.buffers = reason
 
     def missing(self) -> list[str]:
         """Return the parameters that are not accounted for."""

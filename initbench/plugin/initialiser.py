@@ -82,7 +82,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Artifact:
-    """The fitted state of an initialiser: named tensors and a description that is plain JSON."""
+    """The fitted state of an initialiser: named tensors and a description that is plain JSON.
+
+    An author may put into the description whatever helps to judge a fit. Three things are known by
+    name. `warnings`: texts that `initbench run` repeats. `diagnostics`: a table for `initbench
+    artifacts show`, {"columns": [...], "rows": [[...], ...]}. And tensors called `examples.TITLE`,
+    (number, height, width), are the rows of its picture, in the order of their titles.
+    """
 
     tensors: Mapping[str, torch.Tensor]
     description: Mapping[str, Any] = field(default_factory=dict)
@@ -102,12 +108,14 @@ class Initialisation:
 
     `generator` is a CPU generator and the only permitted source of randomness.
     `batch` is there when `images_needed` asked for one, `artifact` when `sources` declared any.
+    `seed` is the trial's, for an initialiser that hands out one of a set of networks.
     """
 
     anatomy: Anatomy
     generator: torch.Generator
     batch: Batch | None = None
     artifact: Artifact | None = None
+    seed: int = 0
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -137,6 +145,13 @@ class Initialiser(ABC, Generic[ConfigT]):
     def supports(self, anatomy: Anatomy) -> Support:
         """Say whether a network of this anatomy can be initialised and, if not, why."""
         return Support.yes()
+
+    def missing(self) -> str:
+        """Say which file it needs and lacks, and how to get it (empty: none).
+
+        A suite that names the package of the initialiser runs without it then, and says so.
+        """
+        return ""
 
     def images_needed(self) -> int:
         """Return how many training images `initialise` wants to see (0: none)."""

@@ -121,8 +121,20 @@ class Registry:
         return self._resolve(Kind.MODEL, name, config)
 
     def dataset(self, name: str, config: Mapping[str, Any] | None = None) -> Resolved[DataSet[Any]]:
-        """Return a configured data set; errors as for `initialiser`."""
-        return self._resolve(Kind.DATASET, name, config)
+        """Return a configured data set, or some of its images; errors as for `initialiser`."""
+        from initbench.data.subset import KEY, Subset, SubsetConfig
+
+        own = dict(config or {})
+        if KEY not in own:
+            return self._resolve(Kind.DATASET, name, own)
+        given = own.pop(KEY)
+        whole = self._resolve(Kind.DATASET, name, own)
+        what = f"`{KEY}` of dataset `{name}`"
+        if not isinstance(given, Mapping):
+            raise UserError(f"{what}: expected a mapping such as {{train: 1000}}, got {given!r}")
+        sizes = configured(what, SubsetConfig, given)
+        tree = {**whole.reference.config, KEY: sizes.model_dump()}
+        return Resolved(Subset(whole.thing, sizes), replace(whole.reference, config=tree))
 
     def measure(self, name: str, config: Mapping[str, Any] | None = None) -> Resolved[Measure[Any]]:
         """Return a configured measure; errors as for `initialiser`."""

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class ZooSource:
     """A population of trained networks: trials like any others, so suites share them.
 
-    Left out, the model, data set and recipe are those of the target.
+    Left out, the model, data set and recipe are those of the target. A recipe is a name, a whole
+    recipe, or changes to the one with its `name`.
     """
 
     count: int
@@ -79,3 +80,5 @@ class FitInputs:
     target: Target
     sources: tuple[Zoo | ImageSplits, ...]
     generator: torch.Generator
+    device: str = "cpu"
+    """Where to compute; what the sources hold, and what `fit` returns, lies on the CPU."""

@@ -3,7 +3,7 @@
 Everything here is computed from records, without training anything.
 """
 
-from initbench.reporting.export import to_csv, to_json
+from initbench.reporting.export import published_to_json, to_csv, to_json
 from initbench.reporting.summary import results_of, summarise
 
-__all__ = ["results_of", "summarise", "to_csv", "to_json"]
+__all__ = ["published_to_json", "results_of", "summarise", "to_csv", "to_json"]

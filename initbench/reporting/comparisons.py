@@ -1,4 +1,4 @@
-"""Comparisons: every initialiser against the reference, and the verdicts over the family."""
+"""Comparisons: every initialiser with the reference or all others, and verdicts over the family."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
-from initbench.measures.measure import Measure
+from initbench.measures.measure import Measure, PopulationMeasure, RecordMeasure
 from initbench.reporting.cells import Cell, capped, values_of
+from initbench.reporting.test_set import on_test_images
 from initbench.results import Comparison
 from initbench.statistics.comparison import Estimate, Judgement, compare, judge
+from initbench.statistics.tests import log_rank
 from initbench.store.manifest import SuiteManifest
 from initbench.store.record import TrialStatus
 
@@ -19,14 +22,9 @@ from initbench.store.record import TrialStatus
 def comparisons(
     manifest: SuiteManifest, cells: Sequence[Cell], measure: Measure[Any], label: str
 ) -> list[Comparison]:
-    """Compare every cell with the reference's; together they are one family (rule 17)."""
-    references = {(c.model, c.dataset): c for c in cells if c.initialiser == manifest.reference}
+    """Compare all cells of a family and judge them together (rule 17)."""
     margin = manifest.margins.get(label)
-    opponents = [
-        _Opponents(manifest, measure, cell, references[cell.model, cell.dataset])
-        for cell in cells
-        if cell.initialiser != manifest.reference and (cell.model, cell.dataset) in references
-    ]
+    opponents = [_Opponents(manifest, measure, label, *two) for two in family(manifest, cells)]
     estimates = [pair.estimate(margin) for pair in opponents]
     judgements = judge(
         estimates,
@@ -41,18 +39,43 @@ def comparisons(
     ]
 
 
+def family(manifest: SuiteManifest, cells: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
+    """Return which cells are compared with which, on the same model and data set.
+
+    First all with the reference's; then, if the suite asks for it, all others with each other.
+    """
+    references = {(c.model, c.dataset): c for c in cells if c.initialiser == manifest.reference}
+    others = [cell for cell in cells if cell.initialiser != manifest.reference]
+    compared = [
+        (cell, references[cell.model, cell.dataset])
+        for cell in others
+        if (cell.model, cell.dataset) in references
+    ]
+    if manifest.family == "reference":
+        return compared
+    return compared + [
+        (first, second)
+        for first, second in combinations(others, 2)
+        if (first.model, first.dataset) == (second.model, second.dataset)
+    ]
+
+
 @dataclass(frozen=True)
 class _Opponents:
-    """A cell and the reference's cell on the same model and data set."""
+    """A cell and the one that it is compared with, mostly the reference's."""
 
     manifest: SuiteManifest
     measure: Measure[Any]
+    label: str
     cell: Cell
     reference: Cell
 
     @cached_property
     def raw(self) -> tuple[dict[int, float], dict[int, float]]:
-        return values_of(self.measure, self.cell), values_of(self.measure, self.reference)
+        return (
+            values_of(self.measure, self.label, self.cell),
+            values_of(self.measure, self.label, self.reference),
+        )
 
     @cached_property
     def values(self) -> tuple[dict[int, float], dict[int, float]]:
@@ -67,7 +90,8 @@ class _Opponents:
     def without_failures(self) -> dict[str, Any] | None:
         """Return the comparison of the trials that are done, if any others count (rule 27)."""
         a, b = self.values
-        if not (self.cell.failed or self.reference.failed):
+        shared = isinstance(self.measure, PopulationMeasure)  # its values hang together
+        if shared or not (self.cell.failed or self.reference.failed):
             return None
         done = self._compare(_without(a, self.cell.failed), _without(b, self.reference.failed))
         return {
@@ -79,10 +103,28 @@ class _Opponents:
             "p": done.p,
         }
 
+    def log_rank(self) -> float | None:
+        """Compare how fast both reach a target; None where the measure has none (rule 12)."""
+        both = (self.cell, self.reference)
+        caps = [self.measure.cap(record) for cell in both for record in cell.records.values()]
+        known = [cap for cap in caps if cap is not None]
+        a, b = self.raw
+        return log_rank([*a.values()], [*b.values()], max(known)) if known else None
+
+    def test_images(self) -> dict[str, Any] | None:
+        """Return what the finite test set leaves open; None where nobody asked (rule 30)."""
+        if not isinstance(self.measure, RecordMeasure) or self.measure.correct_images() is None:
+            return None
+        seen, of_reference = (
+            c.observed.of_cell(self.label, c.names) for c in (self.cell, self.reference)
+        )
+        return on_test_images(seen, of_reference, self.manifest.confidence)
+
     def notes(self) -> list[str]:
         """Return what the values themselves do not say."""
         misses = sum(math.isinf(x) for x in (*self.raw[0].values(), *self.raw[1].values()))
-        failed = len(self.cell.failed) + len(self.reference.failed)
+        cells = (self.cell, self.reference)
+        failed = sum(len(c.failed & v.keys()) for c, v in zip(cells, self.raw, strict=True))
         capped_all = all(math.isfinite(x) for v in self.values for x in v.values())
         return [
             f"missed targets count as a complete run: {misses}" if misses and capped_all else "",
@@ -99,7 +141,7 @@ class _Opponents:
             confidence=self.manifest.confidence,
             margin=margin,
             direction=self.measure.direction,
-            unpaired_because=_broken_streams(self.cell, self.reference),
+            unpaired_because=broken_streams(self.cell, self.reference),
         )
 
 
@@ -124,7 +166,9 @@ def _comparison(
         more_seeds=judgement.more_seeds,
         sensitivity={
             **asdict(estimate.sensitivity),
+            "log_rank_p": pair.log_rank(),
             "without_failures": pair.without_failures(),
+            "test_images": pair.test_images(),
         },
         note="; ".join(note for note in notes if note),
         statistic=estimate.statistic,
@@ -138,7 +182,7 @@ def _without(values: Mapping[int, float], seeds: set[int]) -> dict[int, float]:
     return {seed: value for seed, value in values.items() if seed not in seeds}
 
 
-def _broken_streams(cell: Cell, reference: Cell) -> str:
+def broken_streams(cell: Cell, reference: Cell) -> str:
     """Say why equal seeds are no pairs: two trials of one seed saw other batches (rule 11)."""
     for seed in sorted(cell.records.keys() & reference.records.keys()):
         both = cell.records[seed], reference.records[seed]

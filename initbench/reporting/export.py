@@ -36,6 +36,8 @@ _COMPARISON = {
     "difference": "difference",
     "difference_low": "low",
     "difference_high": "high",
+    "statistic": "statistic",
+    "df": "df",
     "p": "p",
     "p_corrected": "p_corrected",
     "effect": "effect",
@@ -55,9 +57,17 @@ def to_json(results: SuiteResults) -> dict[str, Any]:
     return tree
 
 
-def to_csv(results: SuiteResults) -> str:
-    """Return one line a row, with its comparison, where there is one, in further columns.
+def published_to_json(results: SuiteResults) -> dict[str, Any]:
+    """Return what is published beside ours as a tree for JSON."""
+    tree = to_json(results)
+    names = ("suite", "profile", "reduced", "command", "confidence", "beside", "claims", "notes")
+    return {name: tree[name] for name in names}
 
+
+def to_csv(results: SuiteResults) -> str:
+    """Return one line a row, with its comparison to the reference in further columns.
+
+    What is not of one row is in `to_json` only: aggregates, comparisons between others, layers.
     Numbers are unrounded and fractions stay fractions. Text is on one line and begins with an
     apostrophe where a spreadsheet would take it for a formula.
     """

@@ -9,21 +9,26 @@ from typing import Any
 
 import numpy as np
 
-from initbench.measures.measure import Measure
-from initbench.reporting.cells import Cell, capped, values_of
+from initbench.measures.measure import Measure, RecordMeasure
+from initbench.reporting.cells import Cell, capped, population_of, values_of
 from initbench.results import Row
-from initbench.statistics.interval import mean_interval
+from initbench.statistics.interval import bca_mean, mean_interval, median_interval
+from initbench.statistics.tests import shapiro_wilk
 
 
 def row(measure: Measure[Any], label: str, cell: Cell, confidence: float) -> Row:
     """Summarise the values of a cell (rules 1 to 4 and 7)."""
-    values = values_of(measure, cell)
+    values = values_of(measure, label, cell)
+    population = population_of(measure, label, cell)
+    parts = list(population.parts) if population else []
     numbers = list(values.values())
     finite = bool(numbers) and all(math.isfinite(x) for x in numbers)
     interval = mean_interval(numbers, confidence) if finite else None
-    first, median, third = _quartiles(numbers)
+    first, median, third = _quartiles(parts or numbers)
     notes = [
-        _on_number(numbers, interval is not None),
+        _on_number(cell, numbers, interval is not None),
+        _on_looking(measure, cell, values),
+        cell.observed.note(label, cell.names),
         _on_misses(measure, cell, values),
         f"{cell.lost} lost" if cell.lost else "",
         measure.note(list(cell.records.values())),
@@ -38,7 +43,7 @@ def row(measure: Measure[Any], label: str, cell: Cell, confidence: float) -> Row
         n=len(numbers),
         failed=len(cell.failed),
         missing=cell.missing,
-        mean=fmean(numbers) if finite else None,
+        mean=population.value if population else fmean(numbers) if finite else None,
         std=stdev(numbers) if finite and len(numbers) > 1 else None,
         low=interval.low if interval else None,
         high=interval.high if interval else None,
@@ -47,12 +52,15 @@ def row(measure: Measure[Any], label: str, cell: Cell, confidence: float) -> Row
         note="; ".join(note for note in notes if note),
         first_quartile=first,
         third_quartile=third,
+        parts=parts,
+        sensitivity=_sensitivity(numbers, confidence) if finite and not parts else {},
+        limit=_limit(measure, cell),
     )
 
 
 def population_row(measure: Measure[Any], label: str, cell: Cell) -> Row | None:
     """Return the row of the value that belongs to all trials at once, if the measure has one."""
-    if not cell.records:
+    if not cell.records or not isinstance(measure, RecordMeasure):
         return None
     value = measure.of_population(list(cell.records.values()))
     if value is None:
@@ -78,6 +86,24 @@ def population_row(measure: Measure[Any], label: str, cell: Cell) -> Row | None:
     )
 
 
+def _sensitivity(numbers: list[float], confidence: float) -> dict[str, float | None]:
+    """Return what else there is to say of the values; it decides nothing (rule 12)."""
+    bca, median = bca_mean(numbers, confidence), median_interval(numbers, confidence)
+    return {
+        "bca_low": bca.low if bca else None,
+        "bca_high": bca.high if bca else None,
+        "median_low": median.low if median else None,
+        "median_high": median.high if median else None,
+        "shapiro_wilk_p": shapiro_wilk(numbers),
+    }
+
+
+def _limit(measure: Measure[Any], cell: Cell) -> float | None:
+    """Return the longest run, in the unit of the measure; None where it has no cap."""
+    caps = [cap for r in cell.records.values() if (cap := measure.cap(r)) is not None]
+    return max(map(float, caps), default=None)
+
+
 def _quartiles(numbers: list[float]) -> tuple[float | None, float | None, float | None]:
     """Return first quartile, median and third quartile, None where infinite or not defined."""
     if not numbers:
@@ -89,12 +115,21 @@ def _quartiles(numbers: list[float]) -> tuple[float | None, float | None, float 
     return first, median, third
 
 
-def _on_number(numbers: list[float], has_interval: bool) -> str:
+def _on_number(cell: Cell, numbers: list[float], has_interval: bool) -> str:
     if has_interval or not all(math.isfinite(x) for x in numbers):
         return ""
     if len(numbers) > 1:
         return "no variance: no interval"
-    return "one seed: no interval" if numbers else "no trial yet"
+    if numbers:
+        return "one seed: no interval"
+    return "" if cell.records else "no trial yet"
+
+
+def _on_looking(measure: Measure[Any], cell: Cell, values: Mapping[int, float]) -> str:
+    without = len(cell.records) - len(values)
+    if isinstance(measure, RecordMeasure) or not without:
+        return ""
+    return f"no value for {without} of {len(cell.records)} trials"
 
 
 def _on_misses(measure: Measure[Any], cell: Cell, values: Mapping[int, float]) -> str:

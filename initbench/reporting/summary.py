@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from initbench.measures.measure import Measure
+from initbench.reporting.aggregates import aggregates
 from initbench.reporting.cells import Cell, cells_of
 from initbench.reporting.comparisons import comparisons
 from initbench.reporting.curves import band
+from initbench.reporting.layers import layer_band
 from initbench.reporting.ledger import Ledger, coverage
+from initbench.reporting.observed import Observed
+from initbench.reporting.published import beside_published
 from initbench.reporting.rows import population_row, row
-from initbench.results import Comparison, DatasetFacts, Row, SuiteResults
+from initbench.results import Aggregates, Comparison, DatasetFacts, LayerBand, Row, SuiteResults
 from initbench.store.artifact import StoredArtifact
 from initbench.store.manifest import SuiteManifest
 from initbench.store.record import Record, TrialStatus
@@ -30,7 +35,8 @@ def results_of(store: Store, manifest: SuiteManifest, registry: Registry) -> Sui
     fitted = {entry.artifact for entry in manifest.trials if entry.artifact is not None}
     found = {key: store.artifact(key) for key in sorted(fitted)}
     artifacts = {key: artifact for key, artifact in found.items() if artifact is not None}
-    return summarise(manifest, store.records({*trials, *zoos}), measures, artifacts)
+    records = store.records({*trials, *zoos})
+    return summarise(manifest, records, measures, artifacts, Observed.of(store, manifest))
 
 
 def summarise(
@@ -38,6 +44,7 @@ def summarise(
     records: Mapping[str, Record],
     measures: Sequence[Measure[Any]],
     artifacts: Mapping[str, StoredArtifact],
+    observed: Observed | None = None,
 ) -> SuiteResults:
     """Return rows, comparisons, curves, coverage and cost of a suite.
 
@@ -46,18 +53,30 @@ def summarise(
         records: by key, those of its trials and of the zoo trials behind them.
         measures: those of the manifest, in its order.
         artifacts: by key, the fitted states of its initialisers.
+        observed: what probes saw of its trials.
     """
-    cells = cells_of(manifest, records)
+    observed = observed or Observed()
+    ledger = Ledger(manifest, records, artifacts)
+    cells = [
+        replace(cell, before=ledger.before(cell)) for cell in cells_of(manifest, records, observed)
+    ]
     rows: list[Row] = []
     compared: list[Comparison] = []
+    across: list[Aggregates | None] = []
+    bands: list[LayerBand] = []
     for measure, choice in zip(measures, manifest.measures, strict=True):
-        rows += [row(measure, choice.label, cell, manifest.confidence) for cell in cells]
-        populations = [population_row(measure, choice.label, cell) for cell in cells]
+        seen = [cell for cell in cells if choice.taken_on(cell.dataset)]
+        rows += [row(measure, choice.label, cell, manifest.confidence) for cell in seen]
+        populations = [population_row(measure, choice.label, cell) for cell in seen]
         rows += [found for found in populations if found is not None]
-        compared += comparisons(manifest, cells, measure, choice.label)
+        compared += comparisons(manifest, seen, measure, choice.label)
+        found_bands = [layer_band(measure, choice.label, cell) for cell in seen]
+        bands += [found for found in found_bands if found is not None]
+        across += [aggregates(manifest, seen, measure, choice.label)]
     references = {(c.model, c.dataset): c for c in cells if c.initialiser == manifest.reference}
-    ledger = Ledger(manifest, records, artifacts)
+    with_reference = [c for c in compared if c.reference == manifest.reference]
     environment = _environment(cells)
+    beside, claims = beside_published(manifest, measures, cells, rows)
     return SuiteResults(
         suite=manifest.name,
         profile=manifest.profile,
@@ -71,7 +90,7 @@ def summarise(
         confidence=manifest.confidence,
         command=manifest.command,
         rows=rows,
-        comparisons=compared,
+        comparisons=with_reference,
         curves=[b for b in map(band, cells) if b is not None],
         coverage=[c for c in map(coverage, cells) if c is not None],
         cost=[
@@ -85,8 +104,14 @@ def summarise(
             for entry in manifest.trials
         },
         environment=environment,
-        notes=list(_notes(manifest, records, cells, environment)),
+        notes=[*_notes(manifest, records, cells, environment), *_on_probes(observed)],
         margins=dict(manifest.margins),
+        layers=bands,
+        beside=beside,
+        claims=claims,
+        aggregates=[found for found in across if found is not None],
+        family=manifest.family,
+        between_others=[c for c in compared if c.reference != manifest.reference],
     )
 
 
@@ -163,6 +188,8 @@ def _notes(
     if manifest.reduced:
         profile = f" `{manifest.profile}`" if manifest.profile else ""
         yield f"reduced: profile{profile} is smaller than the experiment that the suite describes"
+    for label, how in manifest.not_installed.items():
+        yield f"`{label}` is not in this run: {how}"
     for note in manifest.datasets:
         yield from (f"{note.label}: {remark}" for remark in note.remarks)
     missing, lost = sum(c.missing for c in cells), sum(c.lost for c in cells)
@@ -173,7 +200,8 @@ def _notes(
             + f"; `{manifest.command}` runs them"
         )
     if all(cell.initialiser != manifest.reference for cell in cells):
-        yield f"the reference `{manifest.reference}` is not in this run: nothing is compared"
+        reference = f"the reference `{manifest.reference}`"
+        yield f"{reference} is not in this run: nothing is compared with it"
     for name in ("initbench", "torch", "device"):
         if len(environment.get(name, ())) > 1:
             versions = ", ".join(f"{version} ({n})" for version, n in environment[name].items())
@@ -187,6 +215,11 @@ def _notes(
     )
     for (initialiser, remark), count in remarks.items():
         yield f"{initialiser}: {remark} ({count} trial{'s' if count > 1 else ''})"
+
+
+def _on_probes(observed: Observed) -> Iterator[str]:
+    for message, places in observed.failures().items():
+        yield f"no value for {'; '.join(places)}: {message}"
 
 
 def _on_zoos(manifest: SuiteManifest, records: Mapping[str, Record]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Comparing an initialiser with the reference: estimates first, then verdicts over the family."""
+"""Comparing two initialisers: estimates first, then verdicts over the family."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from initbench.statistics.effect import (
     hedges_g,
     probability_of_improvement,
 )
-from initbench.statistics.equivalence import tost_paired, tost_welch
+from initbench.statistics.equivalence import tost_paired, tost_student, tost_welch
 from initbench.statistics.interval import (
     Interval,
     bca_independent,
     bca_paired,
     paired_interval,
+    student_interval,
     welch_interval,
 )
 from initbench.statistics.power import Spread, seeds_for_difference, seeds_for_equivalence
 from initbench.statistics.sample import Array
-from initbench.statistics.tests import TTest, mann_whitney, paired_t, welch, wilcoxon
+from initbench.statistics.tests import TTest, mann_whitney, paired_t, student, welch, wilcoxon
 
-Test = Literal["paired_t", "welch"]
+Test = Literal["paired_t", "welch", "student_t"]
 Direction = Literal["higher", "lower"]
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 
@@ -46,6 +47,7 @@ class Sensitivity:
     correlation: float | None = None  # within pairs
     probability_of_improvement: float | None = None
     cohens_d: float | None = None
+    student_p: float | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def judge(
     margin: float | None = None,
     direction: Direction = "higher",
 ) -> list[Judgement]:
-    """Decide every comparison of one family: all those of one measure in a suite (rules 17 to 25).
+    """Decide every comparison of one family: those of one measure in a suite (rules 17 to 25).
 
     `confidence`, `margin` and `direction` are those given to `compare`.
     """
@@ -222,6 +224,9 @@ class _Design:
 _DESIGNS: dict[Test, _Design] = {
     "paired_t": _Design(True, paired_t, paired_interval, bca_paired, tost_paired, Spread.of_pairs),
     "welch": _Design(False, welch, welch_interval, bca_independent, tost_welch, Spread.of_groups),
+    "student_t": _Design(
+        False, student, student_interval, bca_independent, tost_student, Spread.of_pooled_groups
+    ),
 }
 
 
@@ -234,7 +239,7 @@ def _sensitivity(
 ) -> Sensitivity:
     a, b = groups
     bootstrap = design.bootstrap(a, b, confidence)
-    by_pair, by_group = paired_t(*pairs), welch(a, b)
+    by_pair, by_group, pooled = paired_t(*pairs), welch(a, b), student(a, b)
     return Sensitivity(
         paired_t_p=by_pair.p if by_pair else None,
         welch_p=by_group.p if by_group else None,
@@ -245,6 +250,7 @@ def _sensitivity(
         correlation=correlation(*pairs),
         probability_of_improvement=_improvement(a, b, design, direction),
         cohens_d=cohens_d(a, b),
+        student_p=pooled.p if pooled else None,
     )
 
 

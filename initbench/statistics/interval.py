@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from initbench.statistics.sample import Array, Values, array, is_constant
-from initbench.statistics.tests import scipy_welch
+from initbench.statistics.tests import scipy_independent
 
 SMALLEST_BOOTSTRAP = 20
 """Below, bootstrap intervals cover too little: a nominal 95 % interval of 5 values covers 84 %."""
@@ -50,10 +50,14 @@ def paired_interval(values: Values, reference: Values, confidence: float = 0.95)
 
 def welch_interval(values: Values, reference: Values, confidence: float = 0.95) -> Interval | None:
     """Return Welch's t interval of the difference of two means."""
-    a, b = array(values), array(reference)
-    if min(len(a), len(b)) < 2 or (is_constant(a) and is_constant(b)):
-        return None
-    return _interval(scipy_welch(a, b).confidence_interval(confidence))
+    return _independent_interval(array(values), array(reference), confidence, equal_var=False)
+
+
+def student_interval(
+    values: Values, reference: Values, confidence: float = 0.95
+) -> Interval | None:
+    """Return Student's t interval of the difference of two means, with one variance for both."""
+    return _independent_interval(array(values), array(reference), confidence, equal_var=True)
 
 
 def bca_paired(values: Values, reference: Values, confidence: float = 0.95) -> Interval | None:
@@ -75,7 +79,42 @@ def bca_independent(values: Values, reference: Values, confidence: float = 0.95)
     return _bca((a, b), lambda x, y, axis: x.mean(axis=axis) - y.mean(axis=axis), confidence)
 
 
+def bca_mean(values: Values, confidence: float = 0.95) -> Interval | None:
+    """Return the BCa bootstrap interval of a mean (rule 8)."""
+    x = array(values)
+    if len(x) < SMALLEST_BOOTSTRAP or is_constant(x):
+        return None
+    return _bca((x,), np.mean, confidence)
+
+
+def median_interval(values: Values, confidence: float = 0.95) -> Interval | None:
+    """Return the percentile bootstrap interval of a median (rule 8).
+
+    The percentile method, as the acceleration that BCa needs is not defined for a median (Efron
+    1987, section 7).
+    """
+    x = array(values)
+    if len(x) < SMALLEST_BOOTSTRAP or is_constant(x):
+        return None
+    return _bootstrap((x,), np.median, confidence, "percentile")
+
+
+def _independent_interval(
+    a: Array, b: Array, confidence: float, *, equal_var: bool
+) -> Interval | None:
+    if min(len(a), len(b)) < 2 or (is_constant(a) and is_constant(b)):
+        return None
+    result = scipy_independent(a, b, equal_var=equal_var)
+    return _interval(result.confidence_interval(confidence))
+
+
 def _bca(samples: tuple[Array, ...], statistic: Callable[..., Any], confidence: float) -> Interval:
+    return _bootstrap(samples, statistic, confidence, "BCa")
+
+
+def _bootstrap(
+    samples: tuple[Array, ...], statistic: Callable[..., Any], confidence: float, method: str
+) -> Interval:
     from scipy import stats
 
     result = stats.bootstrap(
@@ -83,7 +122,7 @@ def _bca(samples: tuple[Array, ...], statistic: Callable[..., Any], confidence: 
         statistic,
         n_resamples=_RESAMPLES,
         confidence_level=confidence,
-        method="BCa",
+        method=method,
         vectorized=True,
         rng=np.random.default_rng(_BOOTSTRAP_SEED),
     )

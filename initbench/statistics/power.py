@@ -43,6 +43,15 @@ class Spread:
         v, w = float(a.var(ddof=1)), float(b.var(ddof=1))
         return cls(math.sqrt(v + w), (v + w) ** 2 / (v**2 + w**2))
 
+    @classmethod
+    def of_pooled_groups(cls, values: Values, reference: Values) -> Spread | None:
+        """Estimate it from independent groups with one variance, for groups of equal size."""
+        a, b = array(values), array(reference)
+        if min(len(a), len(b)) < 2 or (is_constant(a) and is_constant(b)):
+            return None
+        squares = float(((a - a.mean()) ** 2).sum() + ((b - b.mean()) ** 2).sum())
+        return cls(math.sqrt(2 * squares / (len(a) + len(b) - 2)), 2.0)
+
 
 def power_of_difference(spread: Spread, difference: float, n: int, level: float) -> float:
     """Return the probability that n seeds find a true `difference`, in its direction.
@@ -82,26 +91,27 @@ def seeds_for_equivalence(
 
 
 def minimal_detectable_difference(
-    sd: float, n: int, level: float = 0.05, power: float = POWER
+    spread: Spread, n: int, level: float = 0.05, power: float = POWER
 ) -> float | None:
-    """Return the smallest true difference that n pairs find with this power (rule 26).
+    """Return the smallest true difference that n seeds find with this power (rule 26).
 
-    `sd` is the standard deviation of the differences within pairs, `level` that of the two-sided
-    test. None below two pairs.
+    `level` is that of the two-sided test. None below two seeds.
     """
     from scipy.optimize import brentq
 
     if n < 2:
         return None
 
+    unit = Spread(1.0, spread.freedom)
+
     # Solved here, not by TTestPower.solve_power, which gives up silently at two or three pairs.
     def shortfall(effect: float) -> float:
-        return power - power_of_difference(Spread(1.0), effect, n, level)
+        return power - power_of_difference(unit, effect, n, level)
 
     above = 1.0
     while shortfall(above) > 0:
         above *= 2
-    return float(brentq(shortfall, 0.0, above, xtol=1e-9)) * sd
+    return float(brentq(shortfall, 0.0, above, xtol=1e-9)) * spread.sd
 
 
 def _one_sided_power(spread: Spread, distance: float, n: int, level: float) -> float:

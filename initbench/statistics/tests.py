@@ -57,18 +57,33 @@ def welch(values: Values, reference: Values) -> TTest | None:
             min(len(a), len(b)),
             one_sided_separation_p(len(a), len(b)),
         )
-    result = scipy_welch(a, b)
+    result = scipy_independent(a, b, equal_var=False)
     return TTest(float(result.statistic), float(result.df), float(result.pvalue))
 
 
-def scipy_welch(a: Array, b: Array) -> Any:
-    """Return scipy's result of Welch's test for groups that do not both lack variance."""
+def scipy_independent(a: Array, b: Array, *, equal_var: bool) -> Any:
+    """Return scipy's Welch's or Student's test of groups that do not both lack variance."""
     from scipy import stats
 
     with warnings.catch_warnings():
         # scipy warns of a constant group; the variance of the other one carries the test.
         warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
-        return stats.ttest_ind(a, b, equal_var=False)
+        return stats.ttest_ind(a, b, equal_var=equal_var)
+
+
+def student(values: Values, reference: Values) -> TTest | None:
+    """Test whether two means are equal, with one variance for both groups (Student's t).
+
+    None below two values a group. Only there because papers made it (rules 10 and 12): Welch's test
+    is as good where variances are equal, and right where they are not.
+    """
+    a, b = array(values), array(reference)
+    if min(len(a), len(b)) < 2:
+        return None
+    if is_constant(a) and is_constant(b):
+        return welch(a, b)
+    result = scipy_independent(a, b, equal_var=True)
+    return TTest(float(result.statistic), float(result.df), float(result.pvalue))
 
 
 def wilcoxon(values: Values, reference: Values) -> float | None:
@@ -106,6 +121,46 @@ def mann_whitney(values: Values, reference: Values) -> float | None:
         return 1.0
     result = stats.mannwhitneyu(a, b, method="asymptotic")
     return float(result.pvalue)
+
+
+def log_rank(values: Values, reference: Values, limit: float) -> float | None:
+    """Return the p of the log-rank test that two groups reach their target equally fast.
+
+    The test for times of which some are known only to be longer (Mantel 1966; scipy's `logrank`).
+
+    Args:
+        values: steps until the target; infinite where it was missed.
+        reference: the same for the reference.
+        limit: the steps of a complete run, after which a miss was not watched any more.
+
+    Returns:
+        None below six values a group, where the normal approximation is poor, or without a hit.
+    """
+    from scipy import stats
+
+    a, b = np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    if min(len(a), len(b)) < SMALLEST_RANK_TEST or np.isinf(np.concatenate([a, b])).all():
+        return None
+    if np.unique(np.concatenate([a, b])).size == 1:
+        return 1.0
+    watched = [
+        stats.CensoredData(uncensored=x[np.isfinite(x)], right=np.full(np.isinf(x).sum(), limit))
+        for x in (a, b)
+    ]
+    return float(stats.logrank(*watched).pvalue)
+
+
+def shapiro_wilk(values: Values) -> float | None:
+    """Return the p of the Shapiro-Wilk test of normality; None below three values.
+
+    It is shown and chooses nothing: to pick a test by looking at the data makes its p wrong.
+    """
+    from scipy import stats
+
+    x = array(values)
+    if len(x) < 3 or is_constant(x):
+        return None
+    return float(stats.shapiro(x).pvalue)
 
 
 def one_sided_sign_p(pairs: int) -> float:

@@ -1,4 +1,4 @@
-"""Stored artifacts: fitted states and prepared data, by key."""
+"""Stored artifacts: fitted states, prepared data and observations, by key."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ ARTIFACT_FORMAT = 1
 
 
 class StoredArtifact(BaseModel):
-    """A fitted state or prepared data set: whole or absent. Its tensors lie in `blob`."""
+    """A fitted state, prepared data set or observation: whole or absent.
+
+    Its tensors lie in `blob`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: int = ARTIFACT_FORMAT
     key: str
-    kind: Literal["fit", "data"]
+    kind: Literal["fit", "data", "observation"]
     identity: dict[str, Any]
     status: TrialStatus
     failure: Failure | None = None

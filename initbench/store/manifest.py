@@ -46,12 +46,17 @@ class DatasetNote(_Part):
     remarks: list[str] = []  # the marks with their reasons
 
 
-class MeasureChoice(_Part):
+class MeasureNote(_Part):
     """A measure of the suite with its complete configuration."""
 
     name: str
     config: dict[str, Any]
     label: str
+    only_on: list[str] | None = None  # labels of data sets; None: on all
+
+    def taken_on(self, dataset: str) -> bool:
+        """Say whether it is taken on the data set with this label."""
+        return self.only_on is None or dataset in self.only_on
 
 
 class TrialEntry(_Part):
@@ -63,6 +68,30 @@ class TrialEntry(_Part):
     dataset: str  # label
     seed: int
     artifact: str | None = None
+
+
+class ObservationEntry(_Part):
+    """Where one observation stands in the suite."""
+
+    key: str
+    measures: list[str]  # labels of those that it serves
+    initialiser: str  # label
+    model: str  # label
+    dataset: str  # label
+    seed: int | None = None  # None: of all trials of the cell together
+    images: str | None = None  # label of the data set looked at; None: that of the cell
+
+
+class PublishedNote(_Part):
+    """A published experiment that the suite repeats: what the paper calls what the suite has."""
+
+    experiment: str
+    only: dict[str, Any] = {}
+    initialisers: dict[str, str] = {}  # published name -> label
+    models: dict[str, str] = {}
+    datasets: dict[str, str] = {}
+    measures: dict[str, str] = {}
+    differs: list[str] = []
 
 
 class SuiteManifest(_Part):
@@ -80,14 +109,18 @@ class SuiteManifest(_Part):
     overrides: list[str]
     seeds: list[int]
     reference: str
-    test: Literal["paired_t", "welch"]
+    test: Literal["paired_t", "welch", "student_t"]
+    family: Literal["reference", "all"] = "reference"  # who is compared
     correction: Literal["holm", "bonferroni", "none"]
     confidence: float
     margins: dict[str, float]  # by measure label
-    measures: list[MeasureChoice]
+    measures: list[MeasureNote]
     initialisers: list[InitialiserNote]
+    not_installed: dict[str, str] = {}  # label of an initialiser left out -> what would bring it
     datasets: list[DatasetNote] = []
     trials: list[TrialEntry]
+    observations: list[ObservationEntry] = []
+    published: list[PublishedNote] = []
     zoos: dict[str, list[str]] = {}  # artifact key -> keys of the zoo trials behind it
 
     @property

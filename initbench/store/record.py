@@ -56,6 +56,7 @@ class Cost(_Part):
     devices: int = 1  # that shared the trial; `device_seconds` are those of all together
     exclusive: bool = False
     """True when nothing else ran on the device: only such wall times may be compared."""
+    energy_joules: float | None = None  # of the device; None where not known, or it was shared
 
 
 class CoverageRow(_Part):
@@ -100,7 +101,10 @@ class Record(_Part):
     best_index: int | None = None  # of the evaluation whose checkpoint is `best`
     coverage: list[CoverageRow] = []
     streams: Streams | None = None
-    cost: Cost
+    cost: Cost  # of training
+    initialise_cost: Cost | None = None
+    """Of setting the initial weights, and checking that; None where it failed, and in records from
+    before it was measured."""
     environment: dict[str, Any]
     classes: int = 0  # for the scoring rule of failures: chance accuracy
     budget_steps: int = 0  # optimiser steps of a complete run; lost trials, never scored, have 0

@@ -107,6 +107,10 @@ class Store:
         """Return the keys of all records, sorted."""
         return [key for folder in folders_in(self.paths.records) for key in keys_in(folder)]
 
+    def artifact_keys(self) -> list[str]:
+        """Return the keys of all artifacts, sorted."""
+        return [key for folder in folders_in(self.paths.artifacts) for key in keys_in(folder)]
+
     def find(self, prefix: str) -> list[str]:
         """Return the keys of all records that start with `prefix`, sorted."""
         return [key for key in self.keys() if key.startswith(prefix)]

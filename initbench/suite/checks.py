@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from initbench.suite.expectations import suggestion
 from initbench.suite.messages import Problem, problems_of, validate
 from initbench.suite.overrides import CHOICE_SECTIONS
-from initbench.suite.schema import SEED_LIMIT, Suite, label_of
+from initbench.suite.schema import SEED_LIMIT, Choice, PlacedChoice, Suite, label_of
 from initbench.suite.schema_export import json_schema, recipe_schema
 from initbench.suite.yaml_reader import Node, NodePath
 from initbench.training.recipe import Recipe
@@ -24,6 +24,7 @@ def problems(root: Node) -> tuple[Suite | None, list[Problem]]:
     return suite, [
         *_recipe_problems(root),
         *_label_problems(suite, root),
+        *_place_problems(suite, root),
         *_measure_problems(suite, root),
         *_seed_problems(suite, root),
         *_comparison_problems(suite, root),
@@ -46,19 +47,41 @@ def _recipe_problems(root: Node) -> list[Problem]:
 
 
 def _label_problems(suite: Suite, root: Node) -> Iterator[Problem]:
+    """Labels differ, or stand for one thing on one data set and for another thing elsewhere."""
+    datasets = [label_of(choice) for choice in suite.datasets]
     for section in CHOICE_SECTIONS:
-        seen: dict[str, int] = {}
+        seen: dict[tuple[str, str], int] = {}
         for i, choice in enumerate(getattr(suite, section)):
             label = label_of(choice)
             path = (section, i)
-            if label in seen:
-                first = root.nearest((section, seen[label])).mark
+            places = _places(choice, datasets)
+            taken = [seen[label, place] for place in places if (label, place) in seen]
+            if taken:
+                first = root.nearest((section, taken[0])).mark
                 text = (
                     f"the label `{label}` is taken (by {first}); take one of them out, or give "
                     "one another `label`"
                 )
                 yield Problem.at(root, path, text)
-            seen.setdefault(label, i)
+            for place in places:
+                seen.setdefault((label, place), i)
+
+
+def _places(choice: Choice, datasets: list[str]) -> list[str]:
+    if isinstance(choice, PlacedChoice):
+        return [dataset for dataset in datasets if choice.is_on(dataset)]
+    return datasets
+
+
+def _place_problems(suite: Suite, root: Node) -> Iterator[Problem]:
+    datasets = [label_of(choice) for choice in suite.datasets]
+    for section in CHOICE_SECTIONS:
+        for i, choice in enumerate(getattr(suite, section)):
+            named = choice.only_on if isinstance(choice, PlacedChoice) else None
+            for j, label in enumerate(named or ()):
+                if label not in datasets:
+                    text = f"no data set has the label `{label}`; {suggestion(label, datasets)}"
+                    yield Problem.at(root, (section, i, "only_on", j), text)
 
 
 def _measure_problems(suite: Suite, root: Node) -> Iterator[Problem]:

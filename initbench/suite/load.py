@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from initbench.errors import InitbenchError
+from initbench.published.links import link_problems
 from initbench.suite.checks import problems
 from initbench.suite.find import find_suite
 from initbench.suite.messages import ProblemsError, as_error, validate
@@ -146,6 +147,7 @@ def _checked_file(root: Node) -> Suite:
         for name in profile_names(root)
         for problem in problems(with_profile(root, name))[1]
     ]
+    found += link_problems(suite, root)
     if found:
         raise as_error(found)
     return suite
@@ -162,10 +164,10 @@ def _notes(suite: Suite) -> list[str]:
     labels = [label_of(choice) for choice in suite.initialisers]
     if suite.comparisons.reference in labels:
         return []
-    return [
-        f"the reference `{suite.comparisons.reference}` is left out by `--only`, so nothing is "
-        "compared; add it to compare the others with it"
-    ]
+    so = "nothing is compared; add it to compare the others with it"
+    if suite.comparisons.family == "all":
+        so = "the others are compared with each other only"
+    return [f"the reference `{suite.comparisons.reference}` is left out by `--only`, so {so}"]
 
 
 def _command(argument: str, profile: str | None, changes: list[Change], filters: list[str]) -> str:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from initbench.errors import InitbenchError
+from initbench.plugin.guard import contained
+from initbench.suite.recipes import place_of_recipe, recipe_for
+from initbench.suite.schema import InitialiserChoice, label_of
 
 if TYPE_CHECKING:
     from initbench.plugin.registry import Registry
@@ -23,9 +28,41 @@ def complaints(loaded: LoadedSuite, registry: Registry) -> Iterator[str]:
         ("measures", suite.measures, registry.measure),
     ):
         for i, choice in enumerate(choices):
+            if isinstance(choice, InitialiserChoice) and how_to_install(choice, registry):
+                continue
             yield from _complaint(loaded, (section, i), resolve, choice.name, choice.config)
-    recipe = suite.recipe
-    yield from _complaint(loaded, ("recipe",), registry.recipe, recipe.name, recipe.config)
+    for dataset, model in product(enumerate(suite.datasets), enumerate(suite.models)):
+        if not model[1].is_on(label_of(dataset[1])):
+            continue
+        recipe = recipe_for(suite.recipe, dataset[1], model[1])
+        place = place_of_recipe(dataset, model)
+        yield from _complaint(loaded, place, registry.recipe, recipe.name, recipe.config)
+
+
+def how_to_install(choice: InitialiserChoice, registry: Registry) -> str | None:
+    """Return what brings an initialiser of another package; None where it can be used.
+
+    That is the package, or a file that the initialiser needs. None also where the suite names no
+    package for it: then a missing name is a mistake.
+    """
+    package = choice.plugin
+    if package is None:
+        return None
+    if choice.name in registry.names("initialiser"):
+        return _missing(choice, registry)
+    try:
+        found = f"{package} {metadata.version(package)} does not have it"
+    except metadata.PackageNotFoundError:
+        return f"{package} is not installed: `python -m pip install {package}`"
+    return f"{found}: `python -m pip install --upgrade {package}`"
+
+
+def _missing(choice: InitialiserChoice, registry: Registry) -> str | None:
+    try:
+        initialiser = registry.initialiser(choice.name, choice.config).thing
+    except InitbenchError:
+        return None  # its configuration is complained about where configurations are checked
+    return contained(initialiser.missing).result(f"initialiser `{choice.name}`") or None
 
 
 def _complaint(

@@ -35,6 +35,7 @@ Title = Annotated[
     str, StringConstraints(strip_whitespace=True, pattern=LINE_PATTERN, max_length=200)
 ]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
+Scalar = int | float | str
 Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
 SeedCount = Annotated[int, Field(ge=1, le=MOST_SEEDS)]
 Margin = Annotated[float, Field(gt=0)]
@@ -71,6 +72,32 @@ class Choice(_Configured):
     """What tables call it; needed only to replace the automatic label."""
 
 
+class PlacedChoice(Choice):
+    """Something that need not be on every data set."""
+
+    only_on: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="The labels of the data sets for which it is meant; by default all.",
+        examples=[["pcam"]],
+    )
+
+    def is_on(self, dataset: str) -> bool:
+        """Say whether it is meant for the data set with this label."""
+        return self.only_on is None or dataset in self.only_on
+
+
+class InitialiserChoice(PlacedChoice):
+    """An initialiser, and the package that brings it where that is not taken for granted."""
+
+    plugin: Name | None = Field(
+        default=None,
+        description="The pip package that provides it. Where it is not installed, the rest of the "
+        "suite runs without this initialiser, and says so.",
+        examples=["initbench-ghn"],
+    )
+
+
 class RecipeChoice(_Configured):
     """A shipped recipe by name, with changes as further keys, or a whole recipe without `name`."""
 
@@ -81,6 +108,29 @@ class RecipeChoice(_Configured):
         "time between evaluations shrink together.",
         examples=[0.1],
     )
+
+
+class TrainedChoice(Choice):
+    """A model or a data set, with the recipe that it needs where that differs from the suite's."""
+
+    recipe: RecipeChoice | None = Field(
+        default=None,
+        description="Changes to the suite's recipe, or with `name` another recipe, for this one "
+        "alone. What a model says goes before what a data set says.",
+        examples=["harder2023_pcam"],
+    )
+
+
+class DatasetChoice(TrainedChoice):
+    """A data set, with its own recipe if it needs one."""
+
+
+class ModelChoice(TrainedChoice, PlacedChoice):
+    """A model, with its own recipe if it needs one, and where it is trained if not everywhere."""
+
+
+class MeasureChoice(PlacedChoice):
+    """A measure, and where it is taken if not everywhere."""
 
 
 def label_of(choice: Choice) -> str:
@@ -103,7 +153,10 @@ def _short(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-Choices = Annotated[list[Choice], Field(min_length=1)]
+ModelChoices = Annotated[list[ModelChoice], Field(min_length=1)]
+DatasetChoices = Annotated[list[DatasetChoice], Field(min_length=1)]
+MeasureChoices = Annotated[list[MeasureChoice], Field(min_length=1)]
+InitialiserChoices = Annotated[list[InitialiserChoice], Field(min_length=1)]
 
 
 class SeedRange(_Strict):
@@ -138,9 +191,15 @@ class Comparisons(_Strict):
         description="The label of the initialiser that all others are compared with.",
         examples=["default"],
     )
-    test: Literal["paired_t", "welch"] = Field(
+    test: Literal["paired_t", "welch", "student_t"] = Field(
         default="paired_t",
-        description="`paired_t` on shared seeds, or `welch` where a reproduced paper used it.",
+        description="`paired_t` on shared seeds; `welch` or `student_t`, on independent groups, "
+        "where a reproduced paper used it.",
+    )
+    family: Literal["reference", "all"] = Field(
+        default="reference",
+        description="Who is compared: each initialiser with the reference, or `all` with each "
+        "other, too.",
     )
     correction: Literal["holm", "bonferroni", "none"] = Field(
         default="holm",
@@ -156,6 +215,51 @@ class Comparisons(_Strict):
     )
 
 
+class PublishedLink(_Strict):
+    """A published experiment that the suite repeats, by name, or with what is called otherwise.
+
+    Left of each colon stands what the paper says, right of it what this suite says. What has the
+    same name on both sides needs no line.
+    """
+
+    experiment: Name = Field(
+        description="A published experiment, docs/published.md lists them.",
+        examples=["convergence_speed"],
+    )
+    only: dict[str, Scalar | list[Scalar]] = Field(
+        default={},
+        description="The part of the experiment that is meant, if not all of it.",
+        examples=[{"epoch": 50}],
+    )
+    initialisers: dict[str, Label] = Field(
+        default={},
+        description="Published name to label, where they differ.",
+        examples=[{"rand_he": "he"}],
+    )
+    models: dict[str, Label] = Field(
+        default={}, description="Published name to label, where they differ."
+    )
+    datasets: dict[str, Label] = Field(
+        default={}, description="Published name to label, where they differ."
+    )
+    measures: dict[str, Label] = Field(
+        default={},
+        description="Published metric to the measure here that stands for it, where it is not the "
+        "one that the published table names; `{epoch}` and the like are filled in.",
+        examples=[{"test_accuracy": "test_accuracy.last"}],
+    )
+    differs: list[Text] = Field(
+        default=[],
+        description="What is done otherwise than in the paper, a sentence each.",
+        examples=[["The paper does not say which classes it left out; these are the last two."]],
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _experiment_alone(cls, value: Any) -> Any:
+        return {"experiment": value} if isinstance(value, str) else value
+
+
 class Overrides(_Strict):
     """What a profile changes: each part given here replaces that of the suite.
 
@@ -168,13 +272,14 @@ class Overrides(_Strict):
     title: Title | None = None
     question: Text | None = None
     citation: Text | None = None
-    models: Choices | None = None
-    datasets: Choices | None = None
-    initialisers: Choices | None = None
+    models: ModelChoices | None = None
+    datasets: DatasetChoices | None = None
+    initialisers: InitialiserChoices | None = None
     recipe: RecipeChoice | None = None
     seeds: Seeds | None = None
-    measures: Choices | None = None
+    measures: MeasureChoices | None = None
     comparisons: dict[str, Any] | None = None
+    published: list[PublishedLink] | None = None
 
 
 class Suite(_Strict):
@@ -191,11 +296,11 @@ class Suite(_Strict):
     citation: Text | None = Field(
         default=None, description="The paper that the experiment reproduces, if there is one."
     )
-    models: Choices = Field(description="The architectures to train.", examples=[["zoo_cnn"]])
-    datasets: Choices = Field(
+    models: ModelChoices = Field(description="The architectures to train.", examples=[["zoo_cnn"]])
+    datasets: DatasetChoices = Field(
         description="The data sets to train and test on.", examples=[["digits"]]
     )
-    initialisers: Choices = Field(
+    initialisers: InitialiserChoices = Field(
         description="What is compared.", examples=[["default", {"name": "he", "mode": "fan_out"}]]
     )
     recipe: RecipeChoice = Field(
@@ -203,10 +308,15 @@ class Suite(_Strict):
         examples=["digits_quick"],
     )
     seeds: Seeds
-    measures: Choices = Field(
+    measures: MeasureChoices = Field(
         description="What is measured on each trained network.", examples=[["test_accuracy"]]
     )
     comparisons: Comparisons = Field(examples=[{"reference": "default"}])
+    published: list[PublishedLink] = Field(
+        default=[],
+        description="The published experiments that the suite repeats.",
+        examples=[["convergence_speed"]],
+    )
     profiles: dict[Name, Overrides] = Field(
         default={}, description="Named sets of changes, chosen with `--profile`."
     )

@@ -33,7 +33,14 @@ def json_schema() -> Schema:
     in_place = definitions["RecipeChoice"]
     in_place["properties"] |= {key: _partial(value) for key, value in recipe["properties"].items()}
     in_place["additionalProperties"] = False
-    definitions["Choice"] = _or_name(definitions["Choice"])
+    for name in (
+        "ModelChoice",
+        "DatasetChoice",
+        "InitialiserChoice",
+        "MeasureChoice",
+        "PublishedLink",
+    ):
+        definitions[name] = _or_name(definitions[name])
     definitions["RecipeChoice"] = _or_name(in_place)
     overrides = definitions["Overrides"]["properties"]
     overrides["comparisons"] = _partial(definitions["Comparisons"])

@@ -171,3 +171,52 @@ class Fitting:
     def zoo_trials(self) -> list[str]:
         """The keys of all zoo trials this fitting learns from."""
         return [key for source in self.sources for key in source.get("trials", [])]
+
+
+@dataclass(frozen=True)
+class Observing:
+    """One look of a probe at the networks of one trial, or of all trials of a cell."""
+
+    measure: Reference  # one of those that have this probe; only its code is part of the key
+    probe: dict[str, Any]  # name, version and settings
+    data: DataReference  # the images that are looked at
+    trained_on: str  # the key of those that the networks were trained on
+    trials: tuple[str, ...]  # keys, in the order of their seeds
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Any]) -> Observing:
+        """Return the observation that `tree` describes."""
+        return cls(
+            Reference.of(tree["measure"]),
+            tree["probe"],
+            DataReference.of(tree["data"]),
+            tree["trained_on"],
+            tuple(tree["trials"]),
+        )
+
+    def tree(self) -> dict[str, Any]:
+        """Return the description that travels to a worker."""
+        return {
+            "measure": self.measure.tree(),
+            "probe": self.probe,
+            "data": self.data.tree(),
+            "trained_on": self.trained_on,
+            "trials": list(self.trials),
+        }
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """The tree of everything that can change what is seen."""
+        return {
+            "kind": "observation",
+            "format": ARTIFACT_FORMAT,
+            "protocol": PROTOCOL_VERSION,
+            "probe": {**self.probe, "code": self.measure.code.tree()},
+            "data": self.data.tree(),
+            "trials": list(self.trials),
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """The digest of the identity: the observation's key."""
+        return digest(self.identity)

@@ -284,6 +284,9 @@ def _suite_metrics(results: SuiteResults) -> dict[str, float]:
         _put(found, ("mean", row.measure, row.model, row.dataset, row.initialiser), row.mean)
     for c in results.comparisons:
         _put(found, ("p_corrected", c.measure, c.model, c.dataset, c.initialiser), c.p_corrected)
+    for c in results.between_others:
+        path = ("p_corrected", c.measure, c.model, c.dataset, c.initialiser, f"to {c.reference}")
+        _put(found, path, c.p_corrected)
     accepted = names(found)
     return {accepted[name]: value for name, value in found.items()}
 

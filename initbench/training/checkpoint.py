@@ -7,9 +7,9 @@ are drawn again, and the plateau schedule is shown the evaluations again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
@@ -28,6 +28,9 @@ MOST_OF_THE_TIME = 0.02
 """The largest share of the time that is spent on checkpoints: on a slow disk they become rarer."""
 
 Tensors = dict[str, torch.Tensor]
+
+Kept = TypeVar("Kept")
+DescriptionT = TypeVar("DescriptionT", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -127,10 +130,11 @@ def conditions(device: torch.device, loop: str) -> Conditions:
     return {"loop": loop, "type": device.type} | {name: now[name] for name in names}
 
 
-class Keeper:
-    """Keeps the checkpoint of one member: at most one every `seconds` of training.
+class Checkpoints:
+    """When the checkpoints of one training are written, and what is noted about them.
 
-    So none is written of a trial that takes less. With 0 seconds every step is kept.
+    At most one every `seconds` of training: so none is written of what takes less. With 0 seconds
+    every step is kept.
     """
 
     def __init__(self, file: CheckpointFile, seconds: float = CHECKPOINT_SECONDS) -> None:
@@ -141,33 +145,25 @@ class Keeper:
         self._pause = seconds
         self._last = time.monotonic()
 
-    def found(self, network: torch.nn.Module, now: Conditions) -> Snapshot | None:
-        """Return where an earlier attempt left the member, if it left something to go on from.
-
-        A checkpoint that is damaged, of another network or made under other conditions is left
-        alone, with a note. The time until the next one begins here.
-        """
-        self._last = time.monotonic()
-        try:
-            kept = self._file.read()
-            if kept is None:
-                return None
-            snapshot, notes = _restored(*kept, network, now)
-        except (StoreError, UserError) as error:
-            self.notes.append(scrub(f"did not continue from a checkpoint: {error}"))
-            return None
-        self.notes += [*notes, f"continued from step {snapshot.step}"]
-        return snapshot
-
     def is_due(self) -> bool:
         """Say whether it is time for another checkpoint."""
         return time.monotonic() - self._last >= self._pause
 
-    def keep(self, snapshot: Snapshot, now: Conditions) -> None:
+    def _read(self, restored: Callable[[dict[str, Any], Tensors], Kept]) -> Kept | None:
+        """Return what `restored` makes of the checkpoint; None, and a note, where that fails."""
+        self._last = time.monotonic()
+        try:
+            kept = self._file.read()
+            return None if kept is None else restored(*kept)
+        except (StoreError, UserError) as error:
+            self.notes.append(scrub(f"did not continue from a checkpoint: {error}"))
+            return None
+
+    def _write(self, content: Callable[[], tuple[dict[str, Any], Tensors]]) -> None:
         """Write a checkpoint; if that fails, training goes on and a note says so."""
         began = time.monotonic()
         try:
-            self._file.write(*_description_and_tensors(snapshot, now, self.notes))
+            self._file.write(*content())
         except StoreError as error:
             note = scrub(f"a checkpoint could not be written: {error}")
             if note not in self.notes:
@@ -175,6 +171,27 @@ class Keeper:
         self._last = time.monotonic()
         if self._seconds:
             self._pause = max(self._seconds, (self._last - began) / MOST_OF_THE_TIME)
+
+
+class Keeper(Checkpoints):
+    """Keeps the checkpoint of one member."""
+
+    def found(self, network: torch.nn.Module, now: Conditions) -> Snapshot | None:
+        """Return where an earlier attempt left the member, if it left something to go on from.
+
+        A checkpoint that is damaged, of another network or made under other conditions is left
+        alone, with a note. The time until the next one begins here.
+        """
+        found = self._read(lambda tree, tensors: _restored(tree, tensors, network, now))
+        if found is None:
+            return None
+        snapshot, notes = found
+        self.notes += [*notes, f"continued from step {snapshot.step}"]
+        return snapshot
+
+    def keep(self, snapshot: Snapshot, now: Conditions) -> None:
+        """Write a checkpoint; if that fails, training goes on and a note says so."""
+        self._write(lambda: _description_and_tensors(snapshot, now, self.notes))
 
 
 # --- the form on disk ---------------------------------------------------------------------------
@@ -188,11 +205,13 @@ Number = Annotated[float, BeforeValidator(_from_hexadecimal), PlainSerializer(fl
 """Any float, also those that JSON lacks: NaN and the infinities."""
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of a checkpoint's description; anything else in its place is corrupt."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Evaluation(_Part):
+class _Evaluation(Part):
     step: int
     accuracy: Number
     loss: Number
@@ -200,7 +219,7 @@ class _Evaluation(_Part):
     learning_rate: Number | None
 
 
-class _Description(_Part):
+class _Description(Part):
     """A snapshot without its tensors."""
 
     conditions: Conditions
@@ -251,6 +270,25 @@ def _description_and_tensors(
     return description.model_dump(), tensors
 
 
+def described(tree: Mapping[str, Any], model: type[DescriptionT], now: Conditions) -> DescriptionT:
+    """Return the description in a checkpoint that was made under the conditions of `now`.
+
+    Raises StoreError for other conditions, CorruptRecordError if it is none.
+    """
+    made = tree.get("conditions")
+    if isinstance(made, dict) and made != now:
+        changed = ", ".join(
+            f"{name} {made.get(name)} instead of {now.get(name)}"
+            for name in sorted({*made, *now})
+            if made.get(name) != now.get(name)
+        )
+        raise StoreError(f"it was made with {changed}")
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise CorruptRecordError(f"it is corrupt: {error.errors()[0]['msg']}") from error
+
+
 def _restored(
     tree: Mapping[str, Any], tensors: Tensors, network: torch.nn.Module, now: Conditions
 ) -> tuple[Snapshot, list[str]]:
@@ -258,17 +296,7 @@ def _restored(
 
     Raises CorruptRecordError if it does not fit `network`, StoreError for other conditions.
     """
-    try:
-        kept = _Description.model_validate(tree)
-    except ValidationError as error:
-        raise CorruptRecordError(f"it is corrupt: {error.errors()[0]['msg']}") from error
-    if kept.conditions != now:
-        changed = ", ".join(
-            f"{name} {kept.conditions.get(name)} instead of {now.get(name)}"
-            for name in sorted({*kept.conditions, *now})
-            if kept.conditions.get(name) != now.get(name)
-        )
-        raise StoreError(f"it was made with {changed}")
+    kept = described(tree, _Description, now)
     trainable = [p for p in network.parameters() if p.requires_grad]
     snapshot = Snapshot(
         step=kept.step,
@@ -282,24 +310,26 @@ def _restored(
                 for x in kept.evaluations
             ],
             best_index=kept.best_index,
-            best=_group(tensors, "best"),
+            best=group(tensors, "best"),
         ),
         scaler=kept.scaler,
         cost=kept.cost,
-        network=_group(tensors, "network"),
-        optimiser=[_group(tensors, f"optimiser{i}") for i in range(len(trainable))],
-        generators=_group(tensors, "generators"),
+        network=group(tensors, "network"),
+        optimiser=[group(tensors, f"optimiser{i}") for i in range(len(trainable))],
+        generators=group(tensors, "generators"),
     )
-    alike = _shapes(snapshot.network) == _shapes(network_state(network))
-    if not alike or _shapes(snapshot.history.best) != _shapes(network.state_dict()):
+    alike = shapes(snapshot.network) == shapes(network_state(network))
+    if not alike or shapes(snapshot.history.best) != shapes(network.state_dict()):
         raise CorruptRecordError("it is one of another network")
     return snapshot, kept.notes
 
 
-def _group(tensors: Tensors, group: str) -> Tensors:
-    prefix = f"{group}."
+def group(tensors: Tensors, name: str) -> Tensors:
+    """Return the tensors whose names begin with `name` and a point, by the rest of their names."""
+    prefix = f"{name}."
     return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
 
 
-def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+def shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    """Return what two groups of tensors must have in common for one to be copied to the other."""
     return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}

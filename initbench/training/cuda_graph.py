@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 
@@ -49,7 +50,7 @@ class Recorded:
         # One at a time, with nothing that outlives a replay: so all graphs share their memory.
         pool = next((other.pool() for other in self._graphs.values()), None)
         try:
-            with torch.cuda.graph(graph, pool=pool):
+            with torch.cuda.graph(graph, pool=pool, stream=self._beside):
                 self._work(size)  # is recorded, not done
         except torch.OutOfMemoryError:
             raise
@@ -58,10 +59,15 @@ class Recorded:
         else:
             self._graphs[size] = graph
 
+    @cached_property
+    def _beside(self) -> torch.cuda.Stream:
+        """The stream of recordings; always the same, because each has memory of its own."""
+        return torch.cuda.Stream(self._device)
+
     def _work_beside(self, size: int) -> None:
-        """Work on another stream: that of a recording is not the usual one either."""
-        usual, beside = torch.cuda.current_stream(), torch.cuda.Stream()
-        beside.wait_stream(usual)
-        with torch.cuda.stream(beside):
+        """Work on the stream of recordings, where libraries then find what they set up."""
+        usual = torch.cuda.current_stream()
+        self._beside.wait_stream(usual)
+        with torch.cuda.stream(self._beside):
             self._work(size)
-        usual.wait_stream(beside)
+        usual.wait_stream(self._beside)

@@ -132,6 +132,11 @@ def initial_numbers(test: Scores, with_batch_statistics: Scores | None = None) -
     return numbers
 
 
+def tested_numbers(epoch: int, test: Scores) -> dict[str, float]:
+    """Return the final numbers that the test split gives at the end of an epoch."""
+    return {f"test_accuracy.epoch_{epoch}": test.accuracy, f"test_loss.epoch_{epoch}": test.loss}
+
+
 def state_of(network: torch.nn.Module) -> State:
     """Return a copy of a network's state."""
     return {

@@ -9,6 +9,7 @@ draws while it trains (dropout) depends on the number of ranks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -124,15 +125,17 @@ class _SharedRun(Run):
 
     def _whole_cost(self, cost: Cost) -> Cost:
         here = torch.tensor(
-            [cost.device_seconds, cost.peak_memory_bytes],
+            [cost.device_seconds, cost.peak_memory_bytes, _or_nan(cost.energy_joules)],
             dtype=torch.float64,
             device=self.data.device,
         )
-        seconds, peaks = self.ranks.gathered(here).unbind(1)
+        seconds, peaks, energies = self.ranks.gathered(here).unbind(1)
+        energy = energies.sum().item()
         whole = {
             "device_seconds": seconds.sum().item(),
             "peak_memory_bytes": int(peaks.max().item()),
             "devices": self.ranks.count,
+            "energy_joules": None if math.isnan(energy) else energy,
         }
         return cost.model_copy(update=whole)
 
@@ -153,3 +156,7 @@ class _SharedRun(Run):
 
     def _conditions(self) -> Conditions:
         return conditions(self.data.device, f"shared by {self.ranks.count}")
+
+
+def _or_nan(x: float | None) -> float:
+    return math.nan if x is None else x

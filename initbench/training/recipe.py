@@ -105,10 +105,20 @@ Schedule = Annotated[Constant | Step | Cosine | Plateau, Field(discriminator="na
 
 
 class Evaluation(Config):
-    """How often the validation split is looked at; index 0 is always before training."""
+    """How often the validation split is looked at; index 0 is always before training.
+
+    At the end of `test_epochs` the test split is evaluated too, for tables that follow it.
+    """
 
     every: Count = 1
     unit: Literal["epoch", "batch"] = "epoch"
+    test_epochs: list[Count] = []
+
+    @model_validator(mode="after")
+    def _rising(self) -> Evaluation:
+        if self.test_epochs != sorted(set(self.test_epochs)):
+            raise ValueError("`test_epochs` must rise")
+        return self
 
 
 class Augmentation(Config):
@@ -130,4 +140,4 @@ class Recipe(Config):
     augmentation: Augmentation = Augmentation()
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip_norm: Positive | None = None
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"

@@ -41,7 +41,8 @@ def scaled(recipe: Recipe, scale: float) -> Recipe:
 
 def _evaluation(evaluation: Evaluation, share: Fraction) -> Evaluation:
     every = _at_least_one(evaluation.every * share)
-    return evaluation.model_copy(update={"every": every})
+    tested = sorted({_at_least_one(epoch * share) for epoch in evaluation.test_epochs})
+    return evaluation.model_copy(update={"every": every, "test_epochs": tested})
 
 
 def _schedule(schedule: Schedule, share: Fraction, frequency: Fraction) -> Schedule:

@@ -78,6 +78,14 @@ class Stack:
         self.frozen = {name: t.index_select(0, rows) for name, t in self.frozen.items()}
         self.buffers = {name: t.index_select(0, rows) for name, t in self.buffers.items()}
 
+    def by_row(self) -> Tensors:
+        """Return all tensors of the networks, each with a row for each member; not copied."""
+        return {
+            "weights": self.weights.detach(),
+            **{f"frozen.{name}": tensor for name, tensor in self.frozen.items()},
+            **{f"buffers.{name}": tensor for name, tensor in self.buffers.items()},
+        }
+
     def tensors(self, rows: Sequence[int]) -> list[Tensors]:
         """Return copies of the parameters and buffers of the members at `rows`, on the CPU."""
         index = torch.tensor(rows, dtype=torch.int64, device=self.weights.device)

@@ -43,6 +43,21 @@ class StackedBatches:
         self._position.zero_()
         self._noted = 0
 
+    def go_on(self, epoch: int, images: int, an_epoch: int) -> None:
+        """Go on after the first `images` images of an epoch.
+
+        So many are used in each epoch as `an_epoch` says. They are noted as if all that came before
+        had been done here.
+        """
+        for before in range(epoch):
+            self._order = torch.stack(self._orders(before))
+            self._noted = 0
+            self.note(an_epoch)
+        self.draw_ahead(epoch)
+        self.start()
+        self.note(images)
+        self._position.fill_(images)
+
     def next(self, size: int) -> Batch:
         """Return `size` images of each member, augmented and normalised, and their labels.
 
@@ -89,9 +104,12 @@ class StackedBatches:
         Each is (members, images), on the CPU.
         """
         members = []
-        for seed in self._seeds:
-            order = torch.randperm(self._images, generator=generator(seed, Stream.ORDER, epoch))
+        for seed, order in zip(self._seeds, self._orders(epoch), strict=True):
             draws = draw(self._recipe.augmentation, self._images, seed, epoch, _CPU)
             augmentation = (draws.rows, draws.columns, draws.flips) if draws else ()
             members.append((order, *augmentation))
         return [torch.stack(tensors) for tensors in zip(*members, strict=True)]
+
+    def _orders(self, epoch: int) -> list[torch.Tensor]:
+        draws = (generator(seed, Stream.ORDER, epoch) for seed in self._seeds)
+        return [torch.randperm(self._images, generator=each) for each in draws]

@@ -17,11 +17,19 @@ class StackedOptimiser(ABC):
     """Moves each row of a matrix against its gradient."""
 
     def __init__(self, weights: torch.Tensor) -> None:
-        self.rates = weights.new_empty(len(weights), 1)  # the rate of each member's next step
+        self.rates = weights.new_zeros(len(weights), 1)  # the rate of each member's next step
 
     @abstractmethod
     def step(self, weights: torch.Tensor, gradients: torch.Tensor) -> None:
         """Change `weights` (members, weights) in place; `gradients` may be overwritten."""
+
+    @abstractmethod
+    def by_row(self) -> dict[str, torch.Tensor]:
+        """Return what is remembered of the steps so far, (members, weights); not copied."""
+
+    @abstractmethod
+    def go_on(self, steps: int) -> None:
+        """Go on after so many steps, with what was copied into `by_row`."""
 
     def keep(self, rows: torch.Tensor) -> None:
         """Remove all members but those at `rows` (int64, on the device)."""
@@ -46,6 +54,12 @@ class StackedSGD(StackedOptimiser):
             else:
                 gradients = self.velocity
         weights.addcmul_(gradients, self.rates, value=-1)
+
+    def by_row(self) -> dict[str, torch.Tensor]:
+        return {} if self.velocity is None else {"velocity": self.velocity}
+
+    def go_on(self, steps: int) -> None:
+        """Steps are not counted: each is like the others."""
 
     def keep(self, rows: torch.Tensor) -> None:
         super().keep(rows)
@@ -79,6 +93,12 @@ class StackedAdam(StackedOptimiser):
         spread = (self.square.sqrt() / square_correction.sqrt()).add_(settings.eps)
         # Multiplied before divided: a rate for each row, not for each weight.
         weights.sub_((self.mean * (self.rates / mean_correction)).div_(spread))
+
+    def by_row(self) -> dict[str, torch.Tensor]:
+        return {"mean": self.mean, "square": self.square}
+
+    def go_on(self, steps: int) -> None:
+        self.steps.fill_(steps)
 
     def keep(self, rows: torch.Tensor) -> None:
         super().keep(rows)

@@ -12,11 +12,17 @@ import torch.nn.functional as F
 from initbench.data.dataset import SplitName
 from initbench.data.device_data import DeviceData
 from initbench.store.record import Cost, Failure, TrialStatus
-from initbench.training.checkpoint import Tensors, restore_network
+from initbench.training.checkpoint import Conditions, Tensors, conditions, restore_network
 from initbench.training.cost import Meter
 from initbench.training.cuda_graph import Recorded
 from initbench.training.evaluation import Scores, has_batch_norm
-from initbench.training.numerics import CHECK_EVERY, autocast, divergence, reproducible
+from initbench.training.numerics import (
+    CHECK_EVERY,
+    autocast,
+    divergence,
+    products,
+    reproducible,
+)
 from initbench.training.outcome import (
     History,
     Member,
@@ -24,6 +30,7 @@ from initbench.training.outcome import (
     Progress,
     Trained,
     initial_numbers,
+    tested_numbers,
 )
 from initbench.training.recipe import Plateau, Recipe
 from initbench.training.schedule import (
@@ -33,6 +40,7 @@ from initbench.training.schedule import (
 )
 from initbench.training.stack import Stack
 from initbench.training.stacked_batches import StackedBatches
+from initbench.training.stacked_checkpoint import Gone, StackKeeper, StackSnapshot, Staying
 from initbench.training.stacked_evaluation import evaluate_stack
 from initbench.training.stacked_optimiser import clip, stacked_optimiser
 
@@ -45,14 +53,16 @@ def train_stack(
     recipe: Recipe,
     *,
     on_progress: OnProgress | None = None,
+    keeper: StackKeeper | None = None,
 ) -> list[Trained]:
     """Train `members` together on the device of `data`: to rounding, each as if it were alone.
 
     What `train` promises holds, if `why_not_stackable` has nothing against it. The members'
     networks change at the very end only: where this raises, out of memory say, the same members
-    can be trained again in smaller stacks. Their keepers are not used.
+    can be trained again in smaller stacks. `keeper` keeps the checkpoints of all; their own
+    keepers are not used.
     """
-    run = StackedRun(members, data, recipe, on_progress)
+    run = StackedRun(members, data, recipe, on_progress, keeper)
     outcomes = run.trained()
     for position, member in enumerate(members):
         member.network.to(data.device).train()
@@ -81,11 +91,13 @@ class StackedRun:
         data: DeviceData,
         recipe: Recipe,
         on_progress: OnProgress | None = None,
+        keeper: StackKeeper | None = None,
     ) -> None:
         images = len(data.train)
         self.data = data
         self.recipe = recipe
         self.on_progress = on_progress
+        self.keeper = keeper
         self.meter = Meter(data.device)
         self.stack_size = len(members)
 
@@ -96,10 +108,12 @@ class StackedRun:
         self.stack = Stack([member.network for member in members], data.device)
         self.optimiser = stacked_optimiser(self.stack.weights, recipe.optimiser)
         self.batches = StackedBatches([member.seed for member in members], data, recipe)
-        self.autocast = autocast(recipe, data.device)
+        self.autocast = autocast(recipe, data.device, recorded=True)
         self.work = Recorded(self._work, data.device)
 
         self.steps_per_epoch = steps_per_epoch(recipe, images)
+        # Looking makes a GPU wait for the host.
+        self.check_every = self.steps_per_epoch if data.device.type == "cuda" else CHECK_EVERY
         self.evaluation_steps = frozenset(evaluation_steps(recipe, images))
         self.step = 0
         self.images_seen = 0  # by each member
@@ -121,28 +135,37 @@ class StackedRun:
         outcomes = []
         for _, outcome in sorted(self.outcomes.items()):
             own = outcome.cost.model_dump(include={"images_seen", "steps"})
-            outcomes.append(replace(outcome, cost=whole.model_copy(update=own)))
+            notes = [*(self.keeper.notes if self.keeper else ()), *outcome.attempt_notes]
+            cost = whole.model_copy(update=own)
+            outcomes.append(replace(outcome, cost=cost, attempt_notes=notes))
         return outcomes
 
     def _train(self) -> None:
-        for row, numbers in zip(self.rows, self._initial_numbers(), strict=True):
-            row.numbers = numbers
-        self._evaluate()
-        self._look()
-        for epoch in range(self.recipe.epochs):
-            self.batches.start()
-            self.epoch_start = self.images_seen
-            for size in self._batch_sizes():
+        if not self._taken_up():
+            for row, numbers in zip(self.rows, self._initial_numbers(), strict=True):
+                row.numbers = numbers
+            self._evaluate()
+            self._look()
+            self._keep_if_due()
+        for epoch in range(self.step // self.steps_per_epoch, self.recipe.epochs):
+            done = self.step - epoch * self.steps_per_epoch
+            if done == 0:
+                self.batches.start()
+                self.epoch_start = self.images_seen
+            for size in self._batch_sizes()[done:]:
                 if not self.rows:
                     return
                 self.take_step(size)
                 if self.step == (epoch + 1) * self.steps_per_epoch:
                     self._end_epoch(epoch)
                 evaluation_is_due = self.step in self.evaluation_steps
-                if evaluation_is_due or self.step % CHECK_EVERY == 0:
+                if evaluation_is_due or self.step % self.check_every == 0:
                     self._look()
                 if evaluation_is_due and self.rows:
                     self._evaluate()
+                if self.step == (epoch + 1) * self.steps_per_epoch and self.rows:
+                    self._test_if_asked(epoch + 1)
+                self._keep_if_due()
 
     def _batch_sizes(self) -> list[int]:
         images, size = len(self.data.train), self.recipe.batch_size
@@ -168,6 +191,18 @@ class StackedRun:
     def _work(self, size: int) -> None:
         """Do what a step does on the device."""
         images, labels = self.batches.next(size)
+        with products(self.recipe):
+            losses, gradients = self._gradients(images, labels)
+        with torch.no_grad():
+            if self.recipe.clip_norm is not None:
+                clip(gradients, self.recipe.clip_norm)
+            self.optimiser.step(self.stack.weights, gradients)
+            self.loss_sums += losses
+
+    def _gradients(
+        self, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss of each member, and the gradients of all weights."""
         with self.autocast:
             logits = self.stack.logits(images)  # (members, batch, classes)
         losses = F.cross_entropy(
@@ -177,13 +212,8 @@ class StackedRun:
             reduction="none",
         )
         losses = losses.view(labels.shape).mean(1)
-        weights = self.stack.weights
-        (gradients,) = torch.autograd.grad(losses.sum(), weights)
-        with torch.no_grad():
-            if self.recipe.clip_norm is not None:
-                clip(gradients, self.recipe.clip_norm)
-            self.optimiser.step(weights, gradients)
-            self.loss_sums += losses
+        (gradients,) = torch.autograd.grad(losses.sum(), self.stack.weights)
+        return losses.detach(), gradients
 
     def _end_epoch(self, epoch: int) -> None:
         """Do what takes the host some time, while a GPU still works on the steps it was given."""
@@ -226,6 +256,11 @@ class StackedRun:
         if self.on_progress is not None:
             for row, scores in zip(self.rows, validation, strict=True):
                 self.on_progress(row.position, self._progress(row, scores))
+
+    def _test_if_asked(self, epoch: int) -> None:
+        if epoch in self.recipe.evaluation.test_epochs:
+            for row, scores in zip(self.rows, self._scores("test"), strict=True):
+                row.numbers |= tested_numbers(epoch, scores)
 
     def _initial_numbers(self) -> list[dict[str, float]]:
         test = self._scores("test")
@@ -276,17 +311,76 @@ class StackedRun:
                 attempt_notes=list(notes),
             )
         gone = set(leaving)
-        self._keep([i for i in range(len(self.rows)) if i not in gone])
+        self._reduce([i for i in range(len(self.rows)) if i not in gone])
 
     def _cost(self) -> Cost:
         return self.meter.cost(
             images_seen=self.images_seen, steps=self.step, stack_size=self.stack_size
         )
 
-    def _keep(self, staying: Sequence[int]) -> None:
+    def _reduce(self, staying: Sequence[int]) -> None:
+        """Go on with the members in these rows."""
         index = torch.tensor(staying, dtype=torch.int64, device=self.data.device)
         self.rows = [self.rows[i] for i in staying]
         self.loss_sums = self.loss_sums.index_select(0, index)
         for part in (self.stack, self.optimiser, self.batches):
             part.keep(index)
         self.work.forget()  # the tensors are others now
+
+    # --- checkpoints ----------------------------------------------------------------------------
+
+    def _by_row(self) -> Tensors:
+        """Return whatever has a row for each member, and changes with the steps; not copied."""
+        remembered = {f"optimiser.{name}": x for name, x in self.optimiser.by_row().items()}
+        rates = self.optimiser.rates  # not every step sets them
+        return {**self.stack.by_row(), **remembered, "rates": rates, "loss_sums": self.loss_sums}
+
+    def _conditions(self) -> Conditions:
+        return conditions(self.data.device, "stacked")
+
+    def _keep_if_due(self) -> None:
+        if self.keeper is None or not self.rows or not self.keeper.is_due():
+            return
+        keys = self.keeper.keys
+        snapshot = StackSnapshot(
+            step=self.step,
+            images_seen=self.images_seen,
+            loss_steps=self.loss_steps,
+            staying={keys[row.position]: Staying(row.numbers, row.history) for row in self.rows},
+            gone={keys[i]: Gone(gone, self.last[i]) for i, gone in self.outcomes.items()},
+            rows=self._by_row(),
+            cost=self._cost(),  # waits for the device, whose work is not the checkpoint's
+        )
+        self.keeper.keep(snapshot, self._conditions())
+
+    def _taken_up(self) -> bool:
+        """Go on from where an earlier attempt ended, if there is such a place; say whether."""
+        if self.keeper is None:
+            return False
+        state = self.stack.state(self.stack.tensors([0])[0])
+        snapshot = self.keeper.found(self._by_row(), state, self._conditions())
+        if snapshot is None:
+            return False
+        keys = self.keeper.keys
+        for key, gone in snapshot.gone.items():
+            self.outcomes[keys.index(key)] = gone.outcome
+            self.last[keys.index(key)] = gone.last
+        self._reduce([row.position for row in self.rows if row.position not in self.outcomes])
+        for name, tensor in self._by_row().items():
+            tensor.copy_(snapshot.rows[name])
+        for row, staying in zip(self.rows, snapshot.staying.values(), strict=True):
+            row.numbers, row.history = staying.numbers, staying.history
+            for point in row.history.points:
+                row.schedule.observe(point.validation.loss)
+        self.step = snapshot.step
+        self.images_seen = snapshot.images_seen
+        self.loss_steps = snapshot.loss_steps
+        self.stack_size = snapshot.cost.stack_size
+        self.meter.add(snapshot.cost)
+        self.optimiser.go_on(self.step)
+        epoch, done = divmod(self.step, self.steps_per_epoch)
+        sizes = self._batch_sizes()
+        if self.rows:
+            self.batches.go_on(epoch, sum(sizes[:done]), sum(sizes))
+        self.epoch_start = epoch * sum(sizes)
+        return True

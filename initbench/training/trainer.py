@@ -18,7 +18,7 @@ import torch.nn.functional as F
 
 from initbench.data.dataset import SplitName
 from initbench.data.device_data import Batch, DeviceData
-from initbench.errors import UserError
+from initbench.errors import MisfitError, UserError
 from initbench.store.record import Failure, TrialStatus
 from initbench.streams import Stream, generator
 from initbench.training.augmentation import draw
@@ -40,6 +40,7 @@ from initbench.training.numerics import (
     autocast,
     divergence,
     largest_weight,
+    products,
     reproducible,
 )
 from initbench.training.optimiser import build_optimiser
@@ -51,6 +52,7 @@ from initbench.training.outcome import (
     Trained,
     initial_numbers,
     state_of,
+    tested_numbers,
 )
 from initbench.training.recipe import Cosine, Recipe
 from initbench.training.schedule import (
@@ -181,8 +183,14 @@ class Run:
                         return failure
                     if evaluation_is_due:
                         self._evaluate()
+                    if self.step == (epoch + 1) * self.steps_per_epoch:
+                        self._test_if_asked(epoch + 1)
                     self._keep_if_due()
         return None
+
+    def _test_if_asked(self, epoch: int) -> None:
+        if epoch in self.recipe.evaluation.test_epochs:
+            self.numbers |= tested_numbers(epoch, self._scores("test"))
 
     def _batches(self, epoch: int) -> Generator[Batch, None, None]:
         """Yield the batches of an epoch that are to come, augmented and normalised.
@@ -212,9 +220,10 @@ class Run:
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate(self.step)
 
-        loss = self._loss(images, labels)
-        self.optimiser.zero_grad()
-        self.scaler.scale(loss).backward()
+        with products(self.recipe):
+            loss = self._loss(images, labels)
+            self.optimiser.zero_grad()
+            self.scaler.scale(loss).backward()
         if self.recipe.clip_norm is not None:
             self.scaler.unscale_(self.optimiser)
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
@@ -320,20 +329,20 @@ class Run:
 
 
 def check_recipe(recipe: Recipe, images: int, device: torch.device) -> None:
-    """Raise UserError where a recipe does not fit the number of training images or the device."""
+    """Raise UserError where a recipe does not fit the device, MisfitError for so many images."""
     if recipe.batch_size > images:
-        raise UserError(
+        raise MisfitError(
             f"recipe: `batch_size` is {recipe.batch_size}, but the training split has only "
             f"{images} images; choose {images} at most"
         )
-    if recipe.precision == "float16" and device.type != "cuda":
+    if recipe.precision in ("float16", "tf32") and device.type != "cuda":
         raise UserError(
-            f"recipe: `precision` is float16, which needs a CUDA device, got `{device}`; "
-            "choose bfloat16 or float32"
+            f"recipe: `precision` is {recipe.precision}, which needs a CUDA device, got "
+            f"`{device}`; choose bfloat16 or float32"
         )
     steps = total_steps(recipe, images)
     if isinstance(recipe.schedule, Cosine) and recipe.schedule.warmup_batches >= steps:
-        raise UserError(
+        raise MisfitError(
             f"recipe: `schedule.warmup_batches` is {recipe.schedule.warmup_batches}, but the whole "
             f"training has only {steps} batches; choose fewer, or more `epochs`"
         )

@@ -31,8 +31,8 @@ Gain = Annotated[
 ]
 
 Bias = Annotated[
-    Literal["zero", "default"],
-    Field(description="zero, or PyTorch's default: uniform within 1 / sqrt(fan-in)"),
+    Literal["zero", "default"] | Annotated[float, Field(allow_inf_nan=False)],
+    Field(description="zero, PyTorch's default (uniform within 1 / sqrt(fan-in)), or a number"),
 ]
 
 _SAME_GAIN = {
@@ -114,8 +114,9 @@ def settle_others(
                 write(network, layer.bias, default_bias(layer, shape, job.generator))
                 coverage.rule(layer.bias, "uniform within 1/sqrt(fan-in), PyTorch's default")
             else:
-                write(network, layer.bias, 0.0)
-                coverage.rule(layer.bias, "zero")
+                value = 0.0 if bias == "zero" else bias
+                write(network, layer.bias, value)
+                coverage.rule(layer.bias, f"{value:g}" if value else "zero")
         elif layer.kind is LayerKind.NORM:
             if layer.weight is not None:
                 write(network, layer.weight, 1.0)

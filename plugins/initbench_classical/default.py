@@ -71,7 +71,7 @@ class Default(Initialiser[DefaultConfig]):
             names = [name for name in (layer.weight, layer.bias, *layer.others) if name]
             for name in names:
                 if _reset(module) is None:
-                    coverage.untouched(name, f"{kind} has no `reset_parameters`")
+                    coverage.untouched(name, _why_none(module))
                     continue
                 write(network, name, fresh.get_parameter(name).detach())
                 if layer.kind is LayerKind.NORM:
@@ -93,8 +93,23 @@ def _children_first(
 
 
 def _reset(module: torch.nn.Module) -> Callable[[], object] | None:
-    """Return the rule of a module for its own parameters, if it has one."""
+    """Return the rule of a module for its own parameters, if it has one.
+
+    It needs the weight, which a layer has not that a hypernetwork generates.
+    """
+    if _is_weightless(module):
+        return None
     rule = getattr(module, "reset_parameters", None)
     if rule is None and type(module).__module__.startswith("torch.nn."):
         rule = getattr(module, "_reset_parameters", None)  # attention's name for it
     return rule
+
+
+def _is_weightless(module: torch.nn.Module) -> bool:
+    return module._parameters.get("weight", module) is None
+
+
+def _why_none(module: torch.nn.Module) -> str:
+    if _is_weightless(module):
+        return "its layer has no weight of its own"
+    return f"{type(module).__name__} has no `reset_parameters`"

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from initbench.bench import equality, sides, training
+from initbench.bench import equality, laps, sides, training
 from initbench.bench.ceilings import Ceilings, Demand, demand
 from initbench.bench.equality import check_equal
 from initbench.bench.images import images_of
+from initbench.bench.laps import Way, choices
+from initbench.bench.material import Material
+from initbench.bench.overhead import Overhead
 from initbench.bench.series import speedups_over_first
-from initbench.bench.sides import Side, Way, choices
-from initbench.bench.training import (
-    TASKS,
-    TrainingFigure,
-    TrainingFigures,
-    training_figures,
-    ways,
-)
+from initbench.bench.sides import Side
+from initbench.bench.tasks import TASKS, task_of
+from initbench.bench.training import TrainingFigure, TrainingFigures, training_figures, ways
 from initbench.errors import InitbenchError, UserError
 from initbench.execution.speeds import Kind, Speeds
 from initbench.plugin.registry import Registry
@@ -36,12 +36,16 @@ def found() -> TrainingFigures:
     """The benchmark of one tiny task, with a process for each side."""
     tiny = replace(TASKS["zoo_cnn_10"], steps=10)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TASKS, "zoo_cnn_10", tiny)
-        patch.setattr(training, "cores", lambda: 1)
-        patch.setattr(training, "images_of", lambda dataset, root: images_of(dataset, root, 500))
-        return training_figures(
-            None, tasks=["zoo_cnn_10"], stacks=[2], repeats=2, seconds=0.01, device="cpu"
-        )
+
+        def few_images(dataset, root, size):  # type: ignore[no-untyped-def]
+            return images_of(dataset, root, 500, size)
+
+        def quickest(*arguments):  # type: ignore[no-untyped-def]
+            return [way for way in ways(*arguments) if way.loop != "tuned"]
+
+        patch.setattr(training, "images_of", few_images)
+        patch.setattr(training, "ways", quickest)
+        return training_figures(None, [tiny], stacks=[2], workers=1, repeats=2, seconds=0.01)
 
 
 def test_every_side_has_a_figure_and_the_plain_loop_comes_first(found: TrainingFigures) -> None:
@@ -57,15 +61,45 @@ def test_every_side_has_a_figure_and_the_plain_loop_comes_first(found: TrainingF
         assert figure.of_bandwidth_ceiling > 0
         assert figure.peak_bytes > 50e6
         assert "the images are generated, because: " in figure.note
-    assert "ms a step with 1 threads and 0 loader workers" in found.figures[0].note
+    assert "no loader workers" in found.figures[0].note
+
+
+def test_a_tuned_loop_says_what_was_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gate:
+        note = ""
+
+        def wait(self) -> int:
+            raise EOFError
+
+    monkeypatch.setattr(laps, "choices", lambda available: [(1, 0)])
+    task = TASKS["zoo_cnn_10"]
+    model, recipe = task.resolved(Registry.installed())
+    splits, _ = images_of(task.dataset, None, 100)
+    material = Material.written(model.thing, recipe, splits, "cpu", tmp_path)
+    gate, threads = Gate(), torch.get_num_threads()
+    with pytest.raises(EOFError):
+        laps._plain(gate, material, Way("tuned", steps=1), 0)  # type: ignore[arg-type]
+    torch.set_num_threads(threads)
+    assert re.fullmatch(r"\d+\.\d\d ms a step with 1 thread and 0 loader workers", gate.note)
+
+
+def test_the_overhead_of_the_harness_is_measured_beside_a_bare_loop(found: TrainingFigures) -> None:
+    (over,) = found.overheads.values()
+    assert -0.5 < over.loop < 1.5  # of laps of a few milliseconds
+    assert 0 < over.record_seconds < 2
+    assert over.trial_seconds > 0
+
+
+def test_storing_a_record_counts_once_a_trial() -> None:
+    assert Overhead(loop=0.01, record_seconds=0.1, trial_seconds=10).share == pytest.approx(0.02)
 
 
 def test_json_holds_all_that_was_measured(found: TrainingFigures) -> None:
     tree = json.loads(json.dumps(found.tree(), allow_nan=False))
-    assert set(tree) == {"device", "figures", "ceilings", "demands"}
+    assert set(tree) == {"device", "figures", "ceilings", "demands", "overheads"}
     assert tree["figures"][2]["stack"] == 2
     assert tree["figures"][2]["rate"] == found.figures[2].rate
-    assert set(tree["demands"]) == {"zoo_cnn_10"}
+    assert set(tree["demands"]) == {"zoo CNN, MNIST, batches of 10"}
     assert tree["ceilings"]["operations"]["float32"] > 1e8
 
 
@@ -73,7 +107,7 @@ def test_json_holds_all_that_was_measured(found: TrainingFigures) -> None:
 
 
 def a_figure(side: str, seconds: tuple[float, ...], **changes: object) -> TrainingFigure:
-    figure = TrainingFigure("task", side, seconds, 1000, "images", task="t", batch_size=10)
+    figure = TrainingFigure("task", side, seconds, 1000, "images", batch_size=10)
     return replace(figure, **changes)
 
 
@@ -102,7 +136,7 @@ def test_our_speeds_are_remembered_those_with_all_workers_busy() -> None:
         a_figure("two at once", (1.0,), stack=1, networks=2, amount=1600),
         a_figure("two stacks", (2.0,), stack=5, networks=10, amount=10_000),
     ]
-    TrainingFigures("cpu", figures, CEILINGS, {}, {"t": KIND}).remember()
+    TrainingFigures("cpu", CEILINGS, figures, kinds={"task": KIND}).remember()
     # 1,600 images of two networks in a second are 80 steps of each.
     assert Speeds("cpu").get(KIND) == pytest.approx({1: 1 / 80, 5: 2 / 500})
 
@@ -115,6 +149,7 @@ def test_two_cores_train_two_networks_at_once(monkeypatch: pytest.MonkeyPatch) -
     chosen = ways(TASKS["zoo_cnn_128"], "cpu")
     assert [way.side for way in chosen] == [
         "PyTorch, one network",
+        "PyTorch, tuned, one network",
         "PyTorch, 2 networks at once",
         "initbench, one network",
         "initbench, 2 networks at once",
@@ -136,9 +171,17 @@ def test_threads_and_loader_workers_that_are_tried_fit_the_machine() -> None:
     assert max(count for _, count in choices(64)) == 8
 
 
-def test_an_unknown_task_gets_the_closest_ones() -> None:
-    with pytest.raises(UserError, match="did you mean `zoo_cnn_10`"):
-        training_figures(None, tasks=["zoo_cnn_1"])
+def test_a_task_can_be_made_of_any_model_and_data_set() -> None:
+    registry = Registry.installed()
+    task = task_of(registry, "zoo_cnn", "digits", 16, "schuerholt2022_mnist")
+    splits, _ = images_of(task.dataset, None, 128, size=28)
+    assert splits.image_size == 28
+    check_equal(*task.resolved(registry), splits, "cpu")
+
+
+def test_data_that_are_decoded_while_training_are_refused() -> None:
+    with pytest.raises(UserError, match="data set `imagenet` is decoded while training"):
+        task_of(Registry.installed(), "resnet50", "imagenet", 16, "harder2023_cifar10")
 
 
 # --- sides --------------------------------------------------------------------------------------
@@ -162,7 +205,7 @@ def test_a_side_that_lacks_memory_is_told_from_one_that_is_broken(lack: bool) ->
 
     class Connection:
         def recv(self) -> object:
-            return sides._Failed("RuntimeError: something", lack)
+            return laps.Failed("RuntimeError: something", lack)
 
     side = Side(Way("ours"), None)  # type: ignore[arg-type]
     expected = sides.OutOfMemoryError if lack else InitbenchError
@@ -182,7 +225,7 @@ def test_all_loops_compute_the_same(name: str) -> None:
 def _check(name: str) -> None:
     task, registry = TASKS[name], Registry.installed()
     splits, _ = images_of(task.dataset, None, 600)
-    check_equal(registry.model(task.model), training._recipe(task, registry), splits, "cpu")
+    check_equal(*task.resolved(registry), splits, "cpu")
 
 
 @pytest.mark.parametrize("loop", ["train", "train_stack"])
@@ -214,13 +257,10 @@ def test_the_demand_of_a_linear_network_is_counted_by_hand() -> None:
 
 @pytest.mark.skipif("INITBENCH_DATA" not in os.environ, reason="INITBENCH_DATA is not set")
 def test_resnet_computes_the_same_in_all_loops_on_real_images() -> None:
-    from pathlib import Path
-
     root = Path(os.environ["INITBENCH_DATA"])
     if not (root / "cifar-10-batches-py").is_dir():
         pytest.skip("INITBENCH_DATA has no cifar-10-batches-py")
     task, registry = TASKS["resnet20_128"], Registry.installed()
     splits, note = images_of(task.dataset, root, 64)
     assert not note
-    recipe = training._recipe(replace(task, batch_size=16), registry)
-    check_equal(registry.model(task.model), recipe, splits, "cpu")
+    check_equal(*replace(task, batch_size=16).resolved(registry), splits, "cpu")

@@ -78,6 +78,7 @@ measures:
 comparisons:
   reference: default
   test: welch
+  family: reference
   correction: holm
   confidence: 0.95
   margins:

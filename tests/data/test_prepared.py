@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -29,6 +30,10 @@ class Stripes(DataSet[Config]):
     channels = 1
     native_size = 6
     loaded = splits()
+    named: Mapping[str, slice] = MappingProxyType({})
+
+    def parts(self) -> Mapping[str, slice]:
+        return self.named
 
     def load(self, root: Path | None) -> ImageSplits:
         return self.loaded
@@ -107,6 +112,14 @@ def test_a_broken_data_set_is_named_with_what_is_wrong(name: str) -> None:
     with pytest.raises(PluginError, match="data set `stripes` broke its contract: ") as error:
         load(_stripes(loaded()), None)
     assert re.search(message, str(error.value))
+
+
+@pytest.mark.parametrize("part", [slice(0, 21), slice(-3, 20), slice(5, 5), slice(0, 20, 2)])
+def test_a_part_that_is_not_one_of_the_test_images_is_refused(part: slice) -> None:
+    dataset = _stripes(_BASE)
+    dataset.named = {"whole": slice(0, 20), "some": part}
+    with pytest.raises(PluginError, match="`some` must be a slice of the 20 test images"):
+        load(dataset, None)
 
 
 def test_splits_survive_storage_as_tensors_and_json() -> None:

@@ -55,11 +55,6 @@ CASES = {
         [],
         ["delta_orthogonal", "zoo_cnn", "6 outputs for 8 inputs"],
     ),
-    "batch larger than the data": (
-        SUITE.replace("batch_size: 64", "batch_size: 100000"),
-        ["--workers", "1"],
-        ["100000"],
-    ),
 }
 
 

@@ -137,7 +137,7 @@ class Place:
 
 def _kept(record: Record) -> dict[str, Any]:
     """Return what of a record must not depend on how it came about; weights are in it by digest."""
-    free = {"cost", "attempts", "attempt_notes", "environment"}
+    free = {"cost", "initialise_cost", "attempts", "attempt_notes", "environment"}
     return {
         **record.model_dump(exclude=free),
         "steps": record.cost.steps,

@@ -155,16 +155,16 @@ def _killer(folder: Path) -> Path:
         "import sys, os, pathlib, signal\n"
         f"mark = pathlib.Path({str(folder / 'killed')!r})\n"
         "if sys.argv[:1] == ['-m'] and not mark.exists():\n"
-        "    import initbench.execution.work as work\n"
+        "    import initbench.execution.training as training\n"
         "    seen = []\n"
-        "    original = work._record\n"
+        "    original = training._record\n"
         "    def killing(*arguments):\n"
         "        seen.append(1)\n"
         "        if len(seen) == 3 and not mark.exists():\n"
         "            mark.write_text('')\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
         "        return original(*arguments)\n"
-        "    work._record = killing\n"
+        "    training._record = killing\n"
     )
     return place
 

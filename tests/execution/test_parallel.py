@@ -15,14 +15,14 @@ from initbench.execution import parallel
 from initbench.execution.events import Broken, Event, Finished, Outcome, Progress
 from initbench.execution.jobs import jobs_of
 from initbench.execution.parallel import LostError, RankError
-from initbench.execution.work import Workspace
 from initbench.execution.worker import perform_and_tell
+from initbench.execution.workspace import Workspace
 from initbench.plugin.registry import Registry
 from initbench.store.record import Record, TrialStatus
 from initbench.store.spool import Spool
 from initbench.store.store import Store
+from initbench.suite.expansion import expand
 from initbench.suite.load import load_suite
-from initbench.suite.plan import expand
 from tests.plugin.worlds import World, world  # noqa: F401
 
 SUITE = """\

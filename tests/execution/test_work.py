@@ -30,15 +30,16 @@ from initbench.data.identify import identify
 from initbench.execution.events import Broken, Event, Finished, Outcome, Progress
 from initbench.execution.jobs import DataJob, Job, TrainJob, jobs_of
 from initbench.execution.run import forget_failed, pending
-from initbench.execution.work import CHECKPOINT_VARIABLE, Workspace, checkpoint_seconds
 from initbench.execution.worker import perform_and_tell
+from initbench.execution.workspace import CHECKPOINT_VARIABLE, Workspace, checkpoint_seconds
 from initbench.plugin.discovery import Entry, discover
 from initbench.plugin.registry import Registry
 from initbench.store.record import Record, TrialStatus
 from initbench.store.spool import Spool
 from initbench.store.store import Store, StoreWriter
+from initbench.suite.expansion import expand
 from initbench.suite.load import load_suite
-from initbench.suite.plan import Plan, expand
+from initbench.suite.plan import Plan
 
 SUITE = """\
 title: A suite
@@ -199,6 +200,9 @@ def test_a_trial_tells_its_progress_and_leaves_a_record(world: World) -> None:
     assert {row.treatment for row in record.coverage} == {"generated", "rule"}
     assert sum(row.elements for row in record.coverage) == 2464
     assert record.cost.images_seen == 1197
+    assert record.initialise_cost is not None
+    assert 0 < record.initialise_cost.wall_seconds < 60
+    assert record.initialise_cost.steps == 0
     weights = world.writer.weights(record, "best")
     assert set(weights) == {row.parameter for row in record.coverage}
 

@@ -87,10 +87,10 @@ def numbers(page: Page, column: int) -> list[float | None]:
 def test_the_chooser_shows_one_measure_at_a_time(page: Page) -> None:
     suite = page.locator(".suite").first
     assert suite.locator("div.measure:visible").count() == 1
-    assert suite.locator("figure.measure:visible").count() == 1
+    assert suite.locator("figure.measure:visible").count() == 2  # intervals and boxes
     suite.locator(".chooser").get_by_text("steps_to_0.9").click()
     assert "steps_to_0.9" in suite.locator("div.measure:visible").inner_text()
-    assert suite.locator("figure.measure:visible").count() == 1
+    assert suite.locator("figure.measure:visible").count() == 2  # intervals and boxes
 
 
 def test_the_chooser_works_from_the_keyboard(page: Page) -> None:

@@ -20,7 +20,7 @@ import pytest
 from initbench import formatting
 from initbench.leaderboard import board, view
 from initbench.leaderboard.page import build_page
-from initbench.results import SuiteResults
+from initbench.results import Comparison, LayerBand, SuiteResults
 from tests.factories import results, verdicts
 from tests.leaderboard.markup import Node, parse
 
@@ -41,6 +41,15 @@ def page(suite: SuiteResults) -> Node:
 def tables(page: Node) -> list[Node]:
     """The tables of measures."""
     return [t for d in page.all("div", class_="measure") for t in d.all("table", class_="sortable")]
+
+
+def between(suite: SuiteResults, first: str, second: str) -> list[Comparison]:
+    """Comparisons of two initialisers that are not the reference, with the numbers of the first."""
+    return [
+        dataclasses.replace(c, reference=second, note="of two others")
+        for c in suite.comparisons
+        if c.initialiser == first
+    ]
 
 
 def lines(table: Node) -> dict[str, list[str]]:
@@ -158,11 +167,18 @@ def plain() -> SuiteResults:
     return dataclasses.replace(
         plain,
         rows=[
-            dataclasses.replace(row, note=f"note {i}", direction="lower")
+            dataclasses.replace(
+                row, note=f"note {i}", direction="lower", limit=1e3 if row.unit == "steps" else None
+            )
             for i, row in enumerate(plain.rows)
         ],
+        between_others=between(plain, "he", "lsuv"),
         comparisons=[
-            dataclasses.replace(c, note=f"note {i}", sensitivity={"a": {"b": 0.1}, "c": "text"})
+            dataclasses.replace(
+                c,
+                note=f"note {i}",
+                sensitivity={"a": {"b": 0.1}, "c": "text"},
+            )
             for i, c in enumerate(plain.comparisons)
         ],
     )
@@ -399,10 +415,98 @@ class TestSuites:
         assert shown["slice_vae"][1:] == [
             "87 % generated, 2 % rule, 11 % fallback",
             "2.0 s",
+            "0.020 s",
             "1 min 24 s",
             "1 h 30 min",
             "1,210",
         ]
+
+    def test_energy_is_shown_where_it_was_measured(self, suite: SuiteResults) -> None:
+        cost = [
+            {**c, "energy_joules": 1234.5 if c["initialiser"] == "he" else None} for c in suite.cost
+        ]
+        page = parse(build_page([dataclasses.replace(suite, cost=cost)]))
+        [table] = [t for t in page.all("table") if "Paid back after" in t.text]
+        assert "Energy" in table.all("thead")[0].text
+        assert lines(table)["he"][3] == "1.2 kJ"
+        assert lines(table)["default"][3] == "–"
+
+    def test_layers_are_drawn_beside_the_measure_that_shows_them(self, suite: SuiteResults) -> None:
+        def band(initialiser: str) -> LayerBand:
+            numbers = [0.1, 0.2]
+            return LayerBand(
+                initialiser=initialiser,
+                model="zoo_cnn",
+                dataset="digits",
+                measure="validation_loss",
+                unit="nats",
+                logarithmic=False,
+                layers=["conv1", "conv2"],
+                median=list(numbers),
+                low=list(numbers),
+                high=list(numbers),
+                n=3,
+                notes=["1 of 3 layers are not seen"] if initialiser == "he" else [],
+            )
+
+        bands = [band("default"), band("he")]
+        page = parse(build_page([dataclasses.replace(suite, layers=bands)]))
+        [figure] = [f for f in page.all("figure") if "by layer" in f.text]
+        assert figure.attributes["data-measure"] == "1"
+        assert "he: 1 of 3 layers are not seen" in figure.text
+        assert "conv2" in figure.text
+
+    def test_comparisons_of_others_stand_apart_from_those_with_the_reference(
+        self, suite: SuiteResults
+    ) -> None:
+        found = between(suite, "he", "lsuv")
+        page = parse(build_page([dataclasses.replace(suite, family="all", between_others=found)]))
+        apart = [d for d in page.all("details") if "Differences between the others" in d.text]
+        assert len(apart) == len(suite.comparisons) / 3
+        [line] = apart[0].all("tbody")[0].all("tr")
+        cells = [" ".join(cell.text.split()) for cell in line.all("td")]
+        assert (line.all("th")[0].text, cells[0]) == ("he", "lsuv")
+        assert cells[1].startswith(formatting.difference(found[0].difference, "fraction"))
+        assert str(formatting.verdict_mark(found[0].verdict)) in cells[3]
+        assert "of two others" in cells[1]
+        assert "all others with each other" in page.text
+        without = parse(build_page([suite]))
+        assert "Differences between the others" not in without.text
+
+    def test_a_verdict_between_others_decides_their_ranks(self, suite: SuiteResults) -> None:
+        names = ("he", "lsuv")
+        judged = [
+            dataclasses.replace(c, verdict="better", more_seeds=None)
+            for c in between(suite, *names)
+        ]
+        rows = [dataclasses.replace(r, low=0.0, high=1e6) for r in suite.rows]
+        told = dataclasses.replace(suite, rows=rows, comparisons=[], between_others=judged)
+        table = tables(parse(build_page([told])))[0]
+        assert {n: c[0] for n, c in lines(table).items() if n in names} == {
+            "he": "1–3",
+            "lsuv": "2–4",
+        }
+
+    def test_who_reached_a_target_is_drawn_beside_the_measure_that_has_one(
+        self, suite: SuiteResults
+    ) -> None:
+        rows = [dataclasses.replace(r, limit=600.0) if r.unit == "steps" else r for r in suite.rows]
+        compared = [
+            dataclasses.replace(c, sensitivity={"log_rank_p": 0.0312}) for c in suite.comparisons
+        ]
+        page = parse(build_page([dataclasses.replace(suite, rows=rows, comparisons=compared)]))
+        [figure] = [f for f in page.all("figure") if "Who got there" in f.text]
+        assert figure.attributes["data-measure"] == "2"
+        assert "log-rank test against default, p not corrected: he 0.031" in figure.text
+
+    def test_the_noise_of_the_test_set_is_said_in_words(self, suite: SuiteResults) -> None:
+        seen = {"images": 360, "difference": 0.012, "low": 0.001, "high": 0.02, "mcnemar_p": None}
+        compared = [
+            dataclasses.replace(c, sensitivity={"test_images": seen}) for c in suite.comparisons
+        ]
+        page = parse(build_page([dataclasses.replace(suite, comparisons=compared)]))
+        said = "over 360 test images, for these very networks: +1.20 [+0.10, +2.00] points"
+        assert said in page.text
 
     def test_times_of_a_shared_device_are_marked(self, suite: SuiteResults) -> None:
         def shown(shared: set[str]) -> tuple[str, list[str]]:
@@ -455,7 +559,9 @@ class TestLittleOrNothing:
         )
         page = parse(build_page([bare]))
         assert set(lines(tables(page)[0])) == set(SMALL)
-        assert not page.all("svg")
+        captions = [figure.all("figcaption")[0].text for figure in page.all("figure")]
+        assert captions  # box plots, which are made from rows alone
+        assert all(caption.startswith("All values") for caption in captions)
         assert "no trial diverged, failed or was lost" in page.text
 
 

@@ -12,7 +12,7 @@ from initbench.cli.leaderboard import leaderboard
 from initbench.errors import UserError
 from initbench.leaderboard.publish import collect, publish
 from initbench.plugin.registry import Registry
-from initbench.store.manifest import MeasureChoice, SuiteManifest
+from initbench.store.manifest import MeasureNote, SuiteManifest
 from initbench.store.store import Store
 from tests.factories import manifest, record
 from tests.leaderboard.markup import parse
@@ -45,7 +45,7 @@ def add_suite(folder: Path, suite: SuiteManifest) -> None:
 
 
 def broken_suite() -> SuiteManifest:
-    measures = [MeasureChoice(name="gone", config={}, label="gone")]
+    measures = [MeasureNote(name="gone", config={}, label="gone")]
     return manifest(initialisers=INITIALISERS, seeds=SEEDS, name="other", measures=measures)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -28,6 +29,29 @@ def test_has_the_published_number_of_parameters(depth: int, a_10: int, a_2: int,
         return sum(p.numel() for p in build(classes, depth=depth, shortcut=shortcut).parameters())
 
     assert (count(10, "A"), count(2, "A"), count(10, "B")) == (a_10, a_2, b_10)
+
+
+def test_without_batch_norm_convolutions_have_biases() -> None:
+    """As many as batch norm has shifts, and no scales: 688 parameters less."""
+    network = build(norm="none")
+    assert sum(p.numel() for p in network.parameters()) == 269_722 - 688
+    assert {layer.kind for layer in anatomy(network)} == {"conv", "linear"}
+    assert all(layer.activation == "relu" for layer in anatomy(network) if layer.kind == "conv")
+
+
+def test_scaled_branches_count_the_blocks() -> None:
+    """With weights of zero but in the last convolution of a block, the branch is its bias."""
+    network = build(norm="none", scaled_branches=True)
+    block = network.stage1_block2
+    for parameter in block.parameters():
+        torch.nn.init.zeros_(parameter)
+    torch.nn.init.ones_(block.conv2.bias)
+    x = torch.rand(2, 16, 8, 8)
+    torch.testing.assert_close(block(x), x + 9**-0.5)
+    for plain, scaled in ((20, 9), (56, 27)):
+        config = {"depth": plain, "scaled_branches": True}
+        assert build(**config).stage3_block3.scale == scaled**-0.5
+        assert build(depth=plain).stage3_block3.scale == 1
 
 
 def test_convolutions_come_in_the_published_order() -> None:
@@ -92,3 +116,27 @@ def test_equals_a_forward_pass_written_by_hand() -> None:
             x = torch.relu(convolve(out, f"{name}.conv2", f"{name}.norm2") + shortcut)
     logits = x.mean((2, 3)) @ w["head.weight"].T + w["head.bias"]
     torch.testing.assert_close(network(images), logits, rtol=1e-4, atol=1e-4)
+
+
+def test_channels_last_is_as_near_to_exact_gradients_as_the_contiguous_layout() -> None:
+    model = CifarResNet(CifarResNet.Config())
+    torch.manual_seed(0)
+    plain = model.build(3, 32, 10)
+    laid_out = model.laid_out(copy.deepcopy(plain))
+    assert laid_out.conv.weight.is_contiguous(memory_format=torch.channels_last)
+    images, labels = torch.randn(32, 3, 32, 32), torch.arange(32) % 10
+
+    def gradients(network: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+        torch.nn.functional.cross_entropy(network(images), labels).backward()
+        return torch.cat([p.grad.contiguous().flatten().double() for p in network.parameters()])
+
+    exact = gradients(copy.deepcopy(plain).double(), images.double())
+    errors = [(gradients(network, images) - exact).norm() for network in (laid_out, plain)]
+    assert errors[0] < 3 * errors[1]
+    assert errors[0] < 1e-2 * exact.norm()
+
+
+def test_the_layout_is_for_the_cpu_only() -> None:
+    with torch.device("meta"):
+        elsewhere = CifarResNet(CifarResNet.Config()).laid_out(build())
+    assert elsewhere.conv.weight.is_contiguous()

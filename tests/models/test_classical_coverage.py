@@ -46,7 +46,7 @@ def test_every_classical_initialiser_sets_all_weights_and_accounts_for_the_rest(
     model = model_of(name, **config)
     size = model.image_size() or 32
     images = torch.randn(4, 1, size, size, generator=torch.Generator().manual_seed(0))
-    assert len(CLASSICAL) == 8
+    assert len(CLASSICAL) == 9
     torch.manual_seed(0)
     network = build(model, channels=1, classes=7)
     found = anatomy(network, images)

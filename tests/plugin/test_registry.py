@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from typing import Any
 
 import pytest
 import torch
@@ -167,7 +168,8 @@ def test_an_unknown_name_is_answered_with_the_closest_ones() -> None:
     with pytest.raises(UserError) as raised:
         Registry.installed().initialiser("orthogonl")
     assert str(raised.value) == (
-        "unknown initialiser `orthogonl`; did you mean `orthogonal` or `delta_orthogonal`?"
+        "unknown initialiser `orthogonl`; did you mean `orthogonal` or `delta_orthogonal` or "
+        "`orth`?"
     )
 
 
@@ -388,6 +390,12 @@ def test_a_recipe_has_to_be_a_mapping(world: World) -> None:
 
 # --- what the harness itself provides -------------------------------------------------------------
 
+NEEDED: dict[str, dict[str, Any]] = {
+    "steps_to_threshold": {"threshold": 0.5},
+    "hypernetwork": {"main": {"name": "zoo_cnn"}},
+}
+"""The configuration of what cannot be named alone."""
+
 
 def test_everything_of_the_harness_resolves_and_declares_the_version_of_its_code() -> None:
     registry = Registry.installed()
@@ -406,7 +414,7 @@ def test_everything_of_the_harness_resolves_and_declares_the_version_of_its_code
         if entry.kind == "recipe":
             registry.recipe(entry.name)
             continue
-        config = {"threshold": 0.5} if entry.name == "steps_to_threshold" else {}
+        config = NEEDED.get(entry.name, {})
         reference = resolve[entry.kind](entry.name, config).reference
         assert reference.code.distribution == "initbench"
         assert reference.code.version

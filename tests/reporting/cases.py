@@ -11,7 +11,7 @@ from initbench.measures.test_accuracy import TestAccuracy, TestAccuracyConfig
 from initbench.reporting import summarise
 from initbench.results import Comparison, Row, SuiteResults
 from initbench.store.artifact import StoredArtifact
-from initbench.store.manifest import MeasureChoice, SuiteManifest, TrialEntry
+from initbench.store.manifest import MeasureNote, SuiteManifest, TrialEntry
 from initbench.store.record import Cost, Record
 from tests.factories import manifest, record
 
@@ -33,7 +33,7 @@ def suite(
         for name, trials in cells.items()
         for seed, trial in enumerate(trials)
     ]
-    choices = [MeasureChoice(name=m.name, config={}, label=m.label()) for m in measures]
+    choices = [MeasureNote(name=m.name, config={}, label=m.label()) for m in measures]
     stated = {"trials": entries, "measures": choices, "margins": {}, **fields}
     return manifest(initialisers=list(cells), **stated)
 

@@ -180,3 +180,32 @@ def test_the_order_of_trials_in_the_suite_does_not_change_a_number() -> None:
     records = {trial.key: trial for cell in cells.values() for trial in cell}
     one, other = (summarise(m, records, [ACCURACY], {}) for m in (plain, turned))
     assert comparison_of(one, "he") == comparison_of(other, "he")
+
+
+def test_rule_17_all_initialisers_with_each_other_are_one_family_on_request() -> None:
+    middle = [x - 0.02 for x in HE]
+    names = {"he": HE, "default": DEFAULT, "lsuv": middle, "xavier": HE[::-1]}
+    cells = {name: trials(name, values) for name, values in names.items()}
+    results = summary(cells, reference="default", family="all")
+    assert [c.initialiser for c in results.comparisons] == ["he", "lsuv", "xavier"]
+    assert {c.reference for c in results.comparisons} == {"default"}
+    between = {(c.initialiser, c.reference): c for c in results.between_others}
+    assert list(between) == [("he", "lsuv"), ("he", "xavier"), ("lsuv", "xavier")]
+    found = [*results.comparisons, *results.between_others]
+    assert [c.p_corrected for c in found] == correct([c.p for c in found], "holm")
+    expected = stats.ttest_rel(middle, HE[::-1])
+    one = between["lsuv", "xavier"]
+    assert (one.p, one.difference) == pytest.approx((expected.pvalue, -0.02))
+
+
+def test_by_default_only_the_reference_is_compared_with() -> None:
+    cells = {name: trials(name, HE) for name in ("default", "he", "lsuv")}
+    results = summary(cells)
+    assert (results.family, results.between_others) == ("reference", [])
+
+
+def test_a_suite_may_declare_students_test() -> None:
+    cells = {"default": trials("default", DEFAULT), "he": trials("he", HE)}
+    found = comparison_of(summary(cells, test="student_t"), "he")
+    assert (found.test, found.df) == ("student_t", 14)
+    assert found.p == pytest.approx(stats.ttest_ind(HE, DEFAULT).pvalue)

@@ -65,6 +65,28 @@ def test_cost_is_a_mean_and_a_sum_over_trials() -> None:
     assert (found["peak_memory_bytes"], found["images_seen"]) == (999, 3300)
     assert found["exclusive"] is False  # one was trained in a stack
     assert found["fit_seconds"] is found["zoo_seconds"] is found["break_even"] is None
+    assert found["initialise_seconds"] is found["amortised"] is found["energy_joules"] is None
+
+
+def test_rule_29_the_account_spreads_zoo_and_fit_over_trainings() -> None:
+    fields = {"cost": cost(3.0, energy_joules=40.0), "initialise_cost": cost(0.5)}
+    cell = [r.model_copy(update=fields) for r in trials("vae", [0.9] * 2)]
+    zoo = [r.model_copy(update=fields) for r in trials("zoo", [0.9] * 2)]
+    key = digest("artifact")
+    plain = suite({"vae": cell}, reference="vae")
+    entries = [e.model_copy(update={"artifact": key}) for e in plain.trials]
+    with_zoo = plain.model_copy(update={"trials": entries, "zoos": {key: [z.key for z in zoo]}})
+    records = {r.key: r for r in (*cell, *zoo)}
+    (found,) = summarise(with_zoo, records, [ACCURACY], {key: fitted(key, 5.0)}).cost
+    assert found["initialise_seconds"] == 1.0  # wall
+    assert found["energy_joules"] == 40.0
+    assert found["before_device_seconds"] == 5.0 + 2 * 3.5
+    assert found["before_energy_joules"] is None  # that of the fit is not known
+    assert found["amortised"] == {"1": 15.5, "10": 4.7, "100": 3.62, "1000": 3.512}
+
+    del records[zoo[0].key]
+    (incomplete,) = summarise(with_zoo, records, [ACCURACY], {key: fitted(key, 5.0)}).cost
+    assert incomplete["before_device_seconds"] is incomplete["amortised"] is None
 
 
 def fitted(key: str, seconds: float) -> StoredArtifact:
@@ -98,6 +120,13 @@ def test_rule_28_zoo_and_fit_are_paid_back_by_the_steps_saved() -> None:
     # 11 steps earlier at 0.1 device seconds a step: 1.1 a training; 25 were spent before.
     assert found["break_even"] == 23
 
+    # An initialiser that takes 0.25 longer saves 0.85 a training.
+    slower = [r.model_copy(update={"initialise_cost": cost(0.35)}) for r in fast]
+    quick = [r.model_copy(update={"initialise_cost": cost(0.1)}) for r in slow]
+    measured = {**records, **{r.key: r for r in (*slower, *quick)}}
+    later = summarise(with_zoo, measured, [ACCURACY, SPEED], {key: fitted(key, 5.0)}).cost[1]
+    assert later["break_even"] == 30
+
     del records[zoo[0].key]
     incomplete = summarise(with_zoo, records, [ACCURACY, SPEED], {key: fitted(key, 5.0)}).cost[1]
     assert incomplete["zoo_seconds"] is incomplete["break_even"] is None
@@ -116,6 +145,14 @@ def test_rule_28_an_initialiser_that_is_not_faster_never_pays_back() -> None:
     records = {r.key: r for cell in cells.values() for r in cell}
     results = summarise(
         plain.model_copy(update={"trials": entries}), records, [SPEED], {key: fitted(key, 5.0)}
+    )
+    assert results.cost[1]["break_even"] is None
+    slow_start = {
+        r.key: r.model_copy(update={"initialise_cost": cost(9.0 if r in cells["default"] else 0.1)})
+        for r in records.values()
+    }
+    results = summarise(
+        plain.model_copy(update={"trials": entries}), slow_start, [SPEED], {key: fitted(key, 5.0)}
     )
     assert results.cost[1]["break_even"] is None
     assert results.cost[1]["fit_seconds"] == 10.0

@@ -62,6 +62,29 @@ def test_a_suite_that_declares_welch_gets_welch() -> None:
     assert found.notes == ()
 
 
+def test_a_suite_that_declares_student_gets_student_in_every_part() -> None:
+    a, b = BETTER, dict(list(REFERENCE.items())[:5])
+    found = compare(a, b, test="student_t", margin=0.1)
+    x, y = arrays(a, b)
+    expected = stats.ttest_ind(x, y, equal_var=True)
+    low, high = expected.confidence_interval(0.95)
+    assert (found.test, found.n, found.notes) == ("student_t", 5, ())
+    assert (found.statistic, found.df, found.p) == pytest.approx(
+        (expected.statistic, 11, expected.pvalue)
+    )
+    assert found.interval == pytest.approx((low, high))
+    assert found.p == found.sensitivity.student_p
+    shifted = [stats.ttest_ind(np.add(x, s), y, equal_var=True) for s in (0.1, -0.1)]
+    one_sided = [
+        r.pvalue / 2 if r.statistic * s > 0 else 1 - r.pvalue / 2
+        for r, s in zip(shifted, (1, -1), strict=True)
+    ]
+    assert found.p_equivalence == pytest.approx(max(one_sided))
+    assert found.spread is not None
+    pooled = (7 * np.var(x, ddof=1) + 4 * np.var(y, ddof=1)) / 11
+    assert (found.spread.sd, found.spread.freedom) == pytest.approx((math.sqrt(2 * pooled), 2))
+
+
 def test_rule_11_lone_seeds_break_pairing_and_welch_takes_all_values() -> None:
     fewer = {s: v for s, v in REFERENCE.items() if s not in (2, 5)}
     found = compare(BETTER, fewer)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from initbench.statistics.correction import Correction, correct, level_to_beat
+from initbench.statistics.tests import welch
 
 ps = st.lists(st.none() | st.floats(0, 1), max_size=8)
 
@@ -70,3 +71,16 @@ def test_rule_25_an_open_comparison_that_beats_the_level_becomes_significant(
             changed = correct(better, method)[i]
             assert changed is not None
             assert changed <= alpha
+
+
+def test_holm_over_welch_tests_keeps_the_error_of_the_family(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gc, "collect", lambda: 0)  # which statsmodels calls at each correction
+    rng, suites, wrong = np.random.default_rng(0), 600, 0
+    for _ in range(suites):
+        reference = rng.normal(size=25)
+        found = [welch(rng.normal(size=25), reference) for _ in range(5)]
+        corrected = correct([test.p if test else None for test in found], "holm")
+        wrong += any(p is not None and p <= 0.05 for p in corrected)
+    assert 0.015 < wrong / suites < 0.06

@@ -77,3 +77,12 @@ def test_a_difference_at_the_margin_is_called_equivalent_in_five_percent_of_case
     draws = np.random.default_rng(0).normal(loc=1.0, size=(1500, 12))
     ps = [tost_paired(draw, np.zeros(12), 1.0) for draw in draws]
     assert np.mean([p is not None and p <= 0.05 for p in ps]) == pytest.approx(0.05, abs=0.018)
+
+
+def test_equivalence_is_seldom_claimed_of_a_difference_as_large_as_the_margin() -> None:
+    rng, suites, wrong = np.random.default_rng(0), 1000, 0
+    for _ in range(suites):
+        values = rng.normal(0.01, 0.005, 12)
+        p = tost_paired(values, np.zeros(12), 0.01)
+        wrong += p is not None and p <= 0.05
+    assert 0.03 < wrong / suites < 0.07

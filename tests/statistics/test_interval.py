@@ -9,8 +9,10 @@ from scipy import stats
 from initbench.statistics.interval import (
     SMALLEST_BOOTSTRAP,
     bca_independent,
+    bca_mean,
     bca_paired,
     mean_interval,
+    median_interval,
     paired_interval,
     welch_interval,
 )
@@ -113,3 +115,22 @@ def test_nominal_95_percent_intervals_cover_95_percent(n: int) -> None:
 def test_infinite_values_are_refused() -> None:
     with pytest.raises(ValueError, match="finite"):
         mean_interval([1.0, math.inf])
+
+
+def test_rule_8_a_cell_has_bootstrap_intervals_of_mean_and_median_from_20_values_on() -> None:
+    values = np.random.default_rng(0).exponential(size=40)
+    bca, median = bca_mean(values), median_interval(values)
+    assert bca is not None
+    assert median is not None
+    assert bca.low < values.mean() < bca.high
+    assert values.mean() - bca.low < bca.high - values.mean()  # the longer tail is on the right
+    assert median.low <= np.median(values) <= median.high
+    # Order statistics hold the median with 95 %: the 14th and 27th of 40.
+    ordered = np.sort(values)
+    assert ordered[12] <= median.low <= ordered[15]
+    assert ordered[24] <= median.high <= ordered[27]
+    few = values[: SMALLEST_BOOTSTRAP - 1]
+    assert bca_mean(few) is None
+    assert median_interval(few) is None
+    assert bca_mean(np.ones(30)) is None
+    assert median_interval(np.ones(30)) is None

@@ -74,7 +74,7 @@ def test_where_no_number_of_seeds_decides() -> None:
 
 def test_the_search_reaches_its_end_and_survives_huge_effects() -> None:
     level = 0.05
-    smallest = minimal_detectable_difference(1.0, MOST_SEEDS, level)
+    smallest = minimal_detectable_difference(Spread(1.0), MOST_SEEDS, level)
     assert smallest is not None
     n = seeds_for_difference(Spread(1.0), smallest * 1.001, level)
     assert n == pytest.approx(MOST_SEEDS, rel=0.01)
@@ -97,12 +97,14 @@ def test_the_spread_is_estimated_from_pairs_or_groups() -> None:
 @pytest.mark.parametrize("n", [5, 10, 25])
 def test_rule_26_the_minimal_detectable_difference_agrees_with_statsmodels(n: int) -> None:
     expected = TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8)
-    assert minimal_detectable_difference(0.02, n) == pytest.approx(0.02 * expected, rel=1e-4)
+    assert minimal_detectable_difference(Spread(0.02), n) == pytest.approx(
+        0.02 * expected, rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("n", [2, 3])
 def test_rule_26_it_is_right_for_few_pairs_and_strict_levels_too(n: int) -> None:
-    effect = minimal_detectable_difference(1.0, n, level=0.05 / 12)
+    effect = minimal_detectable_difference(Spread(1.0), n, level=0.05 / 12)
     assert effect is not None
     assert simulated_power(n, effect, 0.05 / 12) == pytest.approx(0.8, abs=0.02)
-    assert minimal_detectable_difference(1.0, 1) is None
+    assert minimal_detectable_difference(Spread(1.0), 1) is None

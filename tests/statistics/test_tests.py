@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from initbench.statistics.tests import (
+    TTest,
+    log_rank,
     mann_whitney,
     one_sided_separation_p,
     one_sided_sign_p,
     paired_t,
+    shapiro_wilk,
+    student,
     welch,
     wilcoxon,
 )
@@ -165,3 +169,51 @@ def test_the_paired_test_is_wrong_in_five_percent_of_cases() -> None:
     welch_wrong = np.mean([w is not None and w.p is not None and w.p <= 0.05 for _, w in results])
     assert paired_wrong == pytest.approx(0.05, abs=0.018)
     assert welch_wrong < 0.04  # conservative, as it does not see the correlation
+
+
+def test_student_has_one_variance_and_as_many_degrees_of_freedom_as_values_less_two() -> None:
+    pooled = (np.var(A, ddof=1) + np.var(B, ddof=1)) / 2
+    t = (np.mean(A) - np.mean(B)) / math.sqrt(pooled * 2 / 5)
+    result = student(A, B)
+    assert result is not None
+    assert (result.statistic, result.df) == pytest.approx((t, 8))
+    assert student([0.9], B) is None
+    assert student([0.9] * 3, [0.9] * 3) == welch([0.9] * 3, [0.9] * 3)
+
+
+def slow_log_rank(values: list[float], reference: list[float]) -> float:
+    """Observed less expected hits of one group, over the times at which somebody hits."""
+    difference = variance = 0.0
+    for time in sorted({x for x in values + reference if math.isfinite(x)}):
+        watched, beside = sum(x >= time for x in values), sum(x >= time for x in reference)
+        hits, everybody = (values + reference).count(time), watched + beside
+        difference += values.count(time) - hits * watched / everybody
+        if everybody > 1:
+            share = watched / everybody
+            variance += hits * share * (1 - share) * (everybody - hits) / (everybody - 1)
+    return float(2 * stats.norm.sf(abs(difference) / math.sqrt(variance)))
+
+
+def test_rule_12_the_log_rank_test_takes_misses_as_longer_than_the_run() -> None:
+    fast = [11.0, 11.0, 22.0, 22.0, 33.0, 22.0, math.inf]
+    slow = [22.0, 33.0, math.inf, 33.0, math.inf, math.inf]
+    assert log_rank(fast, slow, 44) == pytest.approx(slow_log_rank(fast, slow))
+    assert log_rank(fast, slow[:5], 44) is None
+    assert log_rank([22.0] * 6, [22.0] * 6, 44) == 1.0
+    assert log_rank([math.inf] * 6, [math.inf] * 6, 44) is None
+
+
+def test_shapiro_wilk_is_scipys_from_three_varying_values_on() -> None:
+    assert shapiro_wilk(A) == pytest.approx(stats.shapiro(A).pvalue)
+    assert shapiro_wilk(A[:2]) is None
+    assert shapiro_wilk([0.9] * 5) is None
+
+
+def rejected(result: TTest | None) -> bool:
+    return result is not None and result.p is not None and result.p <= 0.05
+
+
+def test_welch_is_wrong_in_five_percent_of_cases_with_unlike_sizes_and_variances() -> None:
+    rng, suites = np.random.default_rng(0), 1500
+    wrong = sum(rejected(welch(rng.normal(size=10), rng.normal(0, 3, 6))) for _ in range(suites))
+    assert 0.03 < wrong / suites < 0.07

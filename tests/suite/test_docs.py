@@ -28,10 +28,11 @@ SCHEDULES = {
 }
 
 
-def row(key: str) -> list[str]:
-    """The last row of a table that begins with this key."""
-    rows = re.findall(rf"^\| `{key}` \|(.*)\|$", TEXT, flags=re.MULTILINE)
-    return [cell.strip() for cell in rows[-1].split(" | ")] if rows else []
+def row(key: str, heading: str) -> list[str]:
+    """The row of the tables below a heading that begins with this key."""
+    section = re.split(r"^#", TEXT.split(f"\n{heading}\n")[1], maxsplit=1, flags=re.MULTILINE)[0]
+    [found] = re.findall(rf"^\| `{key}` \|(.*)\|$", section, flags=re.MULTILINE)
+    return [cell.strip() for cell in found.split(" | ")]
 
 
 @pytest.mark.parametrize(
@@ -44,10 +45,13 @@ def test_every_key_is_explained(model: Any) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("model", [Suite, Comparisons, recipe.Recipe])
-def test_tables_give_the_defaults(model: Any) -> None:
+@pytest.mark.parametrize(
+    ("model", "heading"),
+    [(Suite, "## Keys"), (Comparisons, "### `comparisons`"), (recipe.Recipe, "### `recipe`")],
+)
+def test_tables_give_the_defaults(model: Any, heading: str) -> None:
     for key, field in model.model_fields.items():
-        stated = row(key)[-1]
+        stated = row(key, heading)[-1]
         if field.default is PydanticUndefined:
             assert stated == "required", key
         elif stated.startswith("`"):
@@ -59,7 +63,7 @@ def test_tables_give_the_defaults(model: Any) -> None:
 
 @pytest.mark.parametrize("name", [*OPTIMISERS, *SCHEDULES])
 def test_tables_give_the_defaults_of_optimisers_and_schedules(name: str) -> None:
-    cell = row(name)[0]
+    cell = row(name, "### `recipe`")[0]
     for key, field in (OPTIMISERS | SCHEDULES)[name].model_fields.items():
         stated = re.search(
             rf"`{key}`[^`]*?\((.*?)[,)]", cell.replace("[0.9, 0.999]", "[0.9; 0.999]")

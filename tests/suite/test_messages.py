@@ -92,8 +92,11 @@ RECIPE = "{name: digits_quick, epochs: 5}"
          "suite.yaml:12:14: `comparisons.reference`: missing; expected a string, for example "
          "`reference: default`"),
         ("reference: default", "reference: default, test: pared_t",
-         "suite.yaml:12:41: `comparisons.test`: expected `paired_t` or `welch`, got the string "
-         '"pared_t"; did you mean `paired_t`?'),
+         "suite.yaml:12:41: `comparisons.test`: expected `paired_t`, `welch` or `student_t`, got "
+         'the string "pared_t"; did you mean `paired_t`?'),
+        ("reference: default", "reference: default, family: everybody",
+         "suite.yaml:12:43: `comparisons.family`: expected `reference` or `all`, got the string "
+         '"everybody"'),
         ("reference: default", "reference: default, correction: no",
          "suite.yaml:12:47: `comparisons.correction`: expected `holm`, `bonferroni` or `none`, got "
          'the string "no"; did you mean `none`?'),
@@ -104,7 +107,8 @@ RECIPE = "{name: digits_quick, epochs: 5}"
          "suite.yaml:12:60: `comparisons.margins.test_accuracy`: expected a number above 0, got "
          "the number 0"),
         ("    seeds: 1", "    sed: 1\n    reduced: no",
-         "suite.yaml:15:5: `profiles.smoke.sed`: unknown key; did you mean `seeds`?\n"
+         "suite.yaml:15:5: `profiles.smoke.sed`: unknown key; did you mean `seeds` or "
+         "`published`?\n"
          "suite.yaml:16:14: `profiles.smoke.reduced`: expected `true` or `false`, got the string "
          '"no"; write `false`'),
         ("  smoke:", "  smo ke:",

@@ -298,6 +298,10 @@ class TestOnly:
             "compare the others with it"
         ]
         assert loaded.suite.comparisons.reference == "default"
+
+    def test_without_the_reference_the_others_are_still_compared_where_all_are(self) -> None:
+        loaded = load(only=["initialiser=he"], overrides=["comparisons.family=all"])
+        assert loaded.notes[0].endswith("so the others are compared with each other only")
         assert load(only=["initialiser=he,default"]).notes == []
 
     @pytest.mark.parametrize(

@@ -25,8 +25,9 @@ from initbench.data.identify import identify
 from initbench.errors import PluginError, UserError
 from initbench.plugin.discovery import Entry, discover
 from initbench.plugin.registry import Registry
+from initbench.suite.expansion import expand
 from initbench.suite.load import load_suite
-from initbench.suite.plan import Plan, expand
+from initbench.suite.plan import Plan
 
 SUITE = """\
 title: A suite
@@ -281,3 +282,121 @@ def test_the_manifest_says_what_readers_need(tmp_path: Path) -> None:
     assert notes["he"].distribution == "initbench"
     assert [measure.label for measure in manifest.measures] == ["test_accuracy", "steps_to_0.9"]
     assert manifest.margins == {"steps_to_0.9": 10}
+
+
+def test_what_another_package_would_bring_is_left_out_and_the_rest_is_planned(
+    tmp_path: Path,
+) -> None:
+    absent = SUITE.replace("[default, he,", "[default, {name: nobody, plugin: initbench-no}, he,")
+    plan = plan_of(tmp_path, absent)
+    assert {entry.initialiser for entry in plan.manifest.trials} == {"default", "he", "he out"}
+    assert plan.manifest.not_installed == {
+        "nobody": "initbench-no is not installed: `python -m pip install initbench-no`"
+    }
+    assert set(plan.trials) == set(plan_of(tmp_path).trials), "the package is in no key"
+
+
+def test_an_installed_package_without_the_initialiser_is_to_be_upgraded(tmp_path: Path) -> None:
+    absent = SUITE.replace("[default, he,", "[default, {name: nobody, plugin: pluggy}, he,")
+    how = plan_of(tmp_path, absent).manifest.not_installed["nobody"]
+    assert how.startswith("pluggy ")
+    assert "--upgrade pluggy" in how
+
+
+def test_what_needs_a_file_that_is_not_there_is_left_out_and_says_how_to_get_it(
+    tmp_path: Path,
+) -> None:
+    absent = SUITE.replace("[default, he,", "[default, {name: ghn2, plugin: initbench}, he,")
+    plan = plan_of(tmp_path, absent)
+    assert {entry.initialiser for entry in plan.manifest.trials} == {"default", "he", "he out"}
+    assert "no checkpoint `ghn2_imagenet.pt`" in plan.manifest.not_installed["ghn2"]
+    asked = SUITE.replace("[default, he,", "[default, ghn2, he,")
+    with pytest.raises(UserError, match=r"`ghn2` does not support model .*no checkpoint"):
+        plan_of(tmp_path, asked)
+
+
+@pytest.mark.parametrize("choice", ["nobody", "{name: nobody, plugin: initbench-no}"])
+def test_a_suite_of_which_no_initialiser_is_there_is_refused(tmp_path: Path, choice: str) -> None:
+    text = SUITE.replace("[default, he, {name: he, mode: fan_out, label: he out}]", f"[{choice}]")
+    text = text.replace("reference: default", "reference: nobody")
+    with pytest.raises(UserError, match="nobody"):
+        plan_of(tmp_path, text)
+
+
+def test_data_sets_and_models_may_have_recipes_of_their_own(tmp_path: Path) -> None:
+    text = SUITE.replace("models: [zoo_cnn]", "models: [zoo_cnn, {name: mlp, recipe: {epochs: 4}}]")
+    text = text.replace(
+        "datasets: [digits]",
+        "datasets: [digits, {name: digits, label: again, recipe: {name: harder2023_pcam_small, "
+        "batch_size: 64}}]",
+    )
+    plan = plan_of(tmp_path, text.replace("recipe: digits_quick", "recipe: {name: digits_quick}"))
+    found = {}
+    for entry in plan.manifest.trials:
+        recipe = plan.trials[entry.key].recipe
+        found[entry.model, entry.dataset] = (
+            recipe["optimiser"]["name"],
+            recipe["epochs"],
+            recipe["batch_size"],
+        )
+    assert found == {
+        ("zoo_cnn", "digits"): ("adam", 10, 32),
+        ("mlp", "digits"): ("adam", 4, 32),
+        ("zoo_cnn", "again"): ("sgd", 40, 64),
+        ("mlp", "again"): ("sgd", 4, 64),
+    }
+
+
+def test_the_scale_of_a_profile_shortens_recipes_of_data_sets_too(tmp_path: Path) -> None:
+    text = SUITE.replace(
+        "[digits]", "[digits, {name: digits, label: again, recipe: harder2023_pcam_small}]"
+    )
+    profile = "profiles: {small: {recipe: {scale: 0.5}}}\n"
+    text = text.replace("recipe: digits_quick", "recipe: {name: digits_quick}")
+    plan = plan_of(tmp_path, text + profile, profile="small")
+    epochs = {e.dataset: plan.trials[e.key].recipe["epochs"] for e in plan.manifest.trials}
+    assert epochs == {"digits": 5, "again": 20}
+
+
+def test_a_measure_is_taken_only_where_the_suite_says_so(tmp_path: Path) -> None:
+    text = SUITE.replace("datasets: [digits]", "datasets: [digits, {name: digits, label: again}]")
+    text = text.replace("threshold: 0.9}", "threshold: 0.9, only_on: [again]}")
+    measures = {m.label: m for m in plan_of(tmp_path, text).manifest.measures}
+    assert measures["test_accuracy"].taken_on("digits")
+    assert not measures["steps_to_0.9"].taken_on("digits")
+    assert measures["steps_to_0.9"].taken_on("again")
+    assert "only_on" not in measures["steps_to_0.9"].config
+
+
+def test_a_measure_on_a_data_set_that_is_not_there_is_refused_in_its_place(tmp_path: Path) -> None:
+    text = SUITE.replace("threshold: 0.9}", "threshold: 0.9, only_on: [digit]}")
+    with pytest.raises(UserError, match=r"suite\.yaml:8.*no data set has the label `digit`"):
+        plan_of(tmp_path, text)
+
+
+def test_models_and_initialisers_may_be_meant_for_some_data_sets_only(tmp_path: Path) -> None:
+    text = SUITE.replace("datasets: [digits]", "datasets: [digits, {name: digits, label: again}]")
+    text = text.replace("[zoo_cnn]", "[zoo_cnn, {name: mlp, only_on: [again]}]")
+    text = text.replace(
+        "{name: he, mode: fan_out, label: he out}",
+        "{name: he, mode: fan_out, label: here, only_on: [digits]}, "
+        "{name: he, gain: relu, label: here, only_on: [again]}",
+    )
+    plan = plan_of(tmp_path, text)
+    blocks = {(entry.model, entry.dataset) for entry in plan.manifest.trials}
+    assert blocks == {("zoo_cnn", "digits"), ("zoo_cnn", "again"), ("mlp", "again")}
+    meant = {
+        (entry.dataset, str(plan.trials[entry.key].initialiser.config["gain"]))
+        for entry in plan.manifest.trials
+        if entry.initialiser == "here"
+    }
+    assert meant == {("digits", "auto"), ("again", "relu")}
+
+
+def test_one_label_for_two_things_on_one_data_set_is_refused(tmp_path: Path) -> None:
+    text = SUITE.replace(
+        "{name: he, mode: fan_out, label: he out}",
+        "{name: he, mode: fan_out, label: x, only_on: [digits]}, {name: he, gain: relu, label: x}",
+    )
+    with pytest.raises(UserError, match="the label `x` is taken"):
+        plan_of(tmp_path, text)

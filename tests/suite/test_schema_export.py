@@ -170,7 +170,7 @@ def test_every_reference_leads_somewhere() -> None:
     schema = json_schema()
     names = re.findall(r'"#/\$defs/(\w+)"', json.dumps(schema))
     assert set(names) <= set(schema["$defs"])
-    assert {"Choice", "SGD", "Overrides"} <= set(names)
+    assert {"ModelChoice", "SGD", "Overrides"} <= set(names)
 
 
 def test_the_export_is_a_fresh_copy_each_time() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import posixpath
@@ -243,6 +244,17 @@ def test_the_parent_run_shows_means_and_corrected_p_values() -> None:
     assert set(run.artifacts) == {"suite.yaml", "trials.json", "results.csv"}
     assert len(json.loads(run.artifacts["trials.json"])) == 6
     assert run.tags["initbench.trials.done"] == "20"
+
+
+def test_the_parent_run_shows_comparisons_without_the_reference_under_names_of_their_own() -> None:
+    results = factories.results(initialisers=["default", "he", "lsuv"])
+    comparison = next(c for c in results.comparisons if c.initialiser == "he")
+    other = dataclasses.replace(comparison, reference="lsuv", p_corrected=0.25)
+    results = dataclasses.replace(results, family="all", between_others=[other])
+    run = suite_run(factories.manifest(), results, {})
+    name = "p_corrected/test_accuracy/zoo_cnn/digits/he"
+    assert run.metrics[f"{name}/to lsuv"] == 0.25
+    assert run.metrics[name] == comparison.p_corrected
 
 
 def test_means_that_are_not_defined_are_left_out() -> None:

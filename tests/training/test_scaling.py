@@ -114,3 +114,9 @@ def test_decimals_are_taken_at_their_word() -> None:
     assert 100 * 0.29 < 29, "this test needs a product that rounding spoils"
     assert scaled(recipe(epochs=100), 0.29).epochs == 29
     assert scaled(recipe(epochs=100_000), 1e-05).epochs == 1
+
+
+def test_the_epochs_after_which_is_tested_keep_their_share() -> None:
+    whole = recipe(epochs=50, evaluation={"test_epochs": [1, 25, 50]})
+    assert scaled(whole, 0.2).evaluation.test_epochs == [1, 5, 10]
+    assert scaled(whole, 0.02).evaluation.test_epochs == [1]

@@ -15,19 +15,30 @@ from initbench.training.evaluation import evaluate
 from initbench.training.outcome import state_of
 from initbench.training.stack import Stack
 from initbench.training.stacked_evaluation import evaluate_stack
-from tests.training.families import FAMILIES, InDouble, family
+from tests.training.families import FAMILIES, OF_LIBRARIES, InDouble, family
 from tests.training.networks import data, equal, network
 
 _CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [*FAMILIES, *OF_LIBRARIES[:2]])
 def test_logits_gradients_and_buffers_are_those_of_each_network(name: str) -> None:
-    build, resident = family(name)
-    networks = [build(seed).double().train() for seed in range(3)]
-    stack = Stack(networks, _CPU)
+    _computes_what_each_network_computes(name, "cpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", [*FAMILIES, *OF_LIBRARIES])
+def test_logits_gradients_and_buffers_on_a_gpu(name: str) -> None:
+    _computes_what_each_network_computes(name, "cuda")
+
+
+def _computes_what_each_network_computes(name: str, device: str) -> None:
+    build, resident = family(name, device)
+    networks = [build(seed).double().train().to(device) for seed in range(3)]
+    stack = Stack(networks, torch.device(device))
     with InDouble():
-        images, labels = resident.batch("train", torch.arange(15))
+        images, labels = resident.batch("train", torch.arange(15, device=device))
     logits = stack.logits(images.view(3, 5, *images.shape[1:]))
     loss = F.cross_entropy(logits.flatten(0, 1), labels, reduction="sum")
     (gradients,) = torch.autograd.grad(loss, stack.weights)

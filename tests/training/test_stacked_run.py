@@ -75,13 +75,25 @@ def _both_in_double(
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_ends_as_in_the_plain_loop(name: str) -> None:
-    build, resident = family(name)
+    _ends_as_in_the_plain_loop(*family(name))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", [*FAMILIES, "timm/convnext_atto"])
+def test_every_family_ends_as_in_the_plain_loop_on_a_gpu(name: str) -> None:
+    _ends_as_in_the_plain_loop(*family(name, "cuda"), tolerance=1e-4)
+
+
+def _ends_as_in_the_plain_loop(
+    build: Callable[[int], nn.Module], resident: ResidentData, tolerance: float = 1e-6
+) -> None:
     # With a higher rate the deepest network multiplies rounding, even of float64, without bounds.
     optimiser = {"name": "sgd", "lr": 3e-4, "momentum": 0.9, "weight_decay": 1e-3}
     chosen = recipe(optimiser=optimiser, **_ALL_AT_ONCE)  # 21 steps, the last of 7 smaller
     for stacked, alone in _both_in_double(build, range(2), chosen, resident):
         assert stacked.cost.steps == 21
-        assert_same(stacked, alone)
+        assert_same(stacked, alone, tolerance)
 
 
 _SCHEDULES: list[dict[str, Any]] = [
@@ -359,3 +371,12 @@ def test_members_leave_a_recorded_stack() -> None:
         assert one.failure == other.failure
         assert one.batch_order == other.batch_order
         torch.testing.assert_close(one.last, other.last, rtol=0, atol=1e-3, equal_nan=True)
+
+
+def test_test_images_are_looked_at_after_the_epochs_asked_for() -> None:
+    asked = recipe(evaluation={"test_epochs": [1, 2]})
+    members = [Member(network(seed), seed) for seed in range(2)]
+    alone = train([Member(network(seed), seed) for seed in range(2)], data(), asked)
+    for stacked, single in zip(train_stack(members, data(), asked), alone, strict=True):
+        assert "test_accuracy.epoch_1" in stacked.numbers
+        assert_same(stacked, single, tolerance=1e-5)

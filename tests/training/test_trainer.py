@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
 from torch import nn
 
 from initbench.data.resident import ResidentData
@@ -469,3 +470,23 @@ def test_cuda_follows_the_cpu_to_rounding(precision: str) -> None:
         torch.testing.assert_close(on_gpu.last[name], expected, rtol=0, atol=tolerance)
     assert on_gpu.cost.device_seconds > 0
     assert on_gpu.cost.peak_memory_bytes > 0
+
+
+def test_test_images_are_looked_at_after_the_epochs_asked_for_and_nothing_else_changes() -> None:
+    asked = recipe(epochs=3, evaluation={"every": 2, "test_epochs": [1, 3]})
+    plain = recipe(epochs=3, evaluation={"every": 2})
+    tested, other = _train_one(asked, network()), _train_one(plain, network())
+    assert equal(tested.last, other.last)
+    extra = tested.numbers.keys() - other.numbers.keys()
+    assert extra == {
+        f"test_{what}.epoch_{epoch}" for what in ("accuracy", "loss") for epoch in (1, 3)
+    }
+    short = recipe(epochs=1)
+    net = network()
+    numbers = final_numbers(net, _train_one(short, net), data())
+    assert tested.numbers["test_loss.epoch_1"] == numbers["test_loss.last"]
+
+
+def test_the_epochs_after_which_is_tested_must_rise() -> None:
+    with pytest.raises(ValidationError, match="must rise"):
+        recipe(evaluation={"test_epochs": [3, 1]})

@@ -155,6 +155,11 @@ class CIFAR10C(FileDataSet[CIFAR10CConfig]):
         sizes = self._clean().split_sizes()
         return {**sizes, "test": len(self.names) * sizes["test"]}
 
+    def parts(self) -> Mapping[str, slice]:
+        """Return where each corruption is in the test split."""
+        count = self._clean().split_sizes()["test"]
+        return {name: slice(count * i, count * (i + 1)) for i, name in enumerate(self.names)}
+
     def files(self) -> tuple[DataFile, ...]:
         """Return the files of CIFAR-10, and those of the corruptions with their labels."""
         corrupted = (self._file(name, DIGESTS[name]) for name in self.names)

@@ -145,6 +145,17 @@ def test_test_images_are_pooled_in_official_order(root: Path, severity: int) -> 
     assert (splits.mean, splits.std) == ((0.0,) * 3, (1.0,) * 3)
 
 
+def test_each_corruption_is_a_named_part_of_the_test_images(root: Path) -> None:
+    arrays = write_official(root, *TWO)
+    dataset = small(severity=4)
+    splits = read(dataset, root)
+    assert list(dataset.parts()) == list(dataset.names)
+    rows = slice(3 * COUNT, 4 * COUNT)
+    for name, part in dataset.parts().items():
+        images = splits.test.images[part].permute(0, 2, 3, 1).numpy()
+        assert np.array_equal(images, arrays[name][rows])
+
+
 def test_ids_tell_corruption_severity_and_image(root: Path) -> None:
     write_official(root, *TWO)
     splits = read(small(severity=2), root)

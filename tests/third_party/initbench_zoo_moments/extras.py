@@ -7,7 +7,16 @@ from pathlib import Path
 
 import torch
 
-from initbench.api import Citation, Config, DataSet, ImageSplits, Measure, Model, Record, Split
+from initbench.api import (
+    Citation,
+    Config,
+    DataSet,
+    ImageSplits,
+    Model,
+    Record,
+    RecordMeasure,
+    Split,
+)
 
 
 class Stripes(DataSet[Config]):
@@ -51,7 +60,7 @@ class OneLayer(Model[Config]):
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(inputs, classes))
 
 
-class TestLoss(Measure[Config]):
+class TestLoss(RecordMeasure[Config]):
     """Cross entropy on the test split, of the best checkpoint."""
 
     __test__ = False

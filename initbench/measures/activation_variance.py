@@ -1,0 +1,41 @@
+"""Whether activations keep their size on the way through the initial network."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from initbench.measures.layers import of_layers, spread, worst_start
+from initbench.measures.start_up import StartUpConfig, StartUpMeasure
+
+if TYPE_CHECKING:
+    from initbench.probes.probe import Observation
+    from initbench.store.record import Record
+
+
+class ActivationVariance(StartUpMeasure[StartUpConfig]):
+    """How unequal the variances of activations v_l are over layers l, before training.
+
+    The mean over layers of |log10 v_l - mean log10 v|: 0 where all layers have the same variance,
+    which is what equation 8 of Glorot & Bengio (2010) asks for and He et al. (2015) keep for
+    ReLUs; 1 where a layer is typically ten times above or below. Activations are the responses of
+    convolutional and linear layers. By layer, the variances themselves are shown. Infinite where a
+    layer has no variance, or one that is not finite.
+    """
+
+    name = "activation_variance"
+    summary = "How unequal the activation variances of layers are before training."
+    unit = "powers of ten"
+    layer_unit = "variance"
+    direction = "lower"
+    logarithmic = True
+    Config = StartUpConfig
+
+    def by_layer(self, observation: Observation) -> dict[str, float]:
+        return of_layers(observation, "activation_variance")
+
+    def scores(self, observation: Observation) -> dict[str, float]:
+        return spread(self.by_layer(observation))
+
+    def worst(self, record: Record) -> float | None:
+        return worst_start(record, math.inf)

@@ -1,0 +1,1 @@
+"""Probes: what is looked at on trained networks, beyond their records."""

@@ -1,0 +1,1 @@
+"""Hyperfan: initialisers of hypernetworks, as a plugin that uses nothing but `initbench.api`."""

@@ -1,0 +1,1 @@
+"""Pretrained baselines: networks that start from weights which were trained elsewhere."""

@@ -1,0 +1,5 @@
+"""Slices from vector-quantised autoencoders, with a PixelCNN prior over codes and without one.
+
+`model` is the autoencoder, `prior` the gated PixelCNN, `sampling` draws codes from it for all
+layers at once, `initialiser` puts them together.
+"""

@@ -1,0 +1,42 @@
+"""Every suite runs: the smoke profile of each, on real images, through the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from initbench.suite.find import bundled_suites
+from initbench.suite.load import load_suite
+
+SUITES = [suite for suite in bundled_suites() if suite != "quickstart"]
+
+
+def initbench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "initbench", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif("INITBENCH_DATA" not in os.environ, reason="INITBENCH_DATA is not set")
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_smoke_profile_gives_a_value_for_every_measure(suite: str, tmp_path: Path) -> None:
+    chosen = [suite, "--profile", "smoke", "--results", "results"]
+    run = initbench("run", *chosen, "--no-mlflow", "--workers", "0", cwd=tmp_path)
+    assert run.returncode in (0, 3), run.stderr
+    shown = initbench("results", *chosen, "--format", "json", cwd=tmp_path)
+    results = json.loads(shown.stdout)
+    assert results["reduced"]
+    assert "missing" not in results["trials"].values()
+    without = [row["measure"] for row in results["rows"] if not row["n"]]
+    assert without == [], results["notes"]
+    assert (tmp_path / "results" / "leaderboard" / "index.html").is_file()
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_every_suite_has_a_laptop_and_a_smoke_profile(suite: str) -> None:
+    for profile in ("laptop", "smoke"):
+        assert load_suite(suite, profile=profile).reduced
