@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
-
-from initbench.measures.layers import of_layers, spread, worst_start
-from initbench.measures.start_up import StartUpConfig, StartUpMeasure
-
-if TYPE_CHECKING:
-    from initbench.probes.probe import Observation
-    from initbench.store.record import Record
+from initbench.measures.start_up import VarianceMeasure
 
 
-class ActivationVariance(StartUpMeasure[StartUpConfig]):
+class ActivationVariance(VarianceMeasure):
     """How unequal the variances of activations v_l are over layers l, before training.
 
     The mean over layers of |log10 v_l - mean log10 v|: 0 where all layers have the same variance,
@@ -25,17 +17,3 @@ class ActivationVariance(StartUpMeasure[StartUpConfig]):
 
     name = "activation_variance"
     summary = "How unequal the activation variances of layers are before training."
-    unit = "powers of ten"
-    layer_unit = "variance"
-    direction = "lower"
-    logarithmic = True
-    Config = StartUpConfig
-
-    def by_layer(self, observation: Observation) -> dict[str, float]:
-        return of_layers(observation, "activation_variance")
-
-    def scores(self, observation: Observation) -> dict[str, float]:
-        return spread(self.by_layer(observation))
-
-    def worst(self, record: Record) -> float | None:
-        return worst_start(record, math.inf)

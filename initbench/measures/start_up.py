@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import Field
 
-from initbench.measures.layers import LayerConfig, LayerMeasure
+from initbench.measures.layers import (
+    LayerConfig,
+    LayerMeasure,
+    of_layers,
+    spread,
+    worst_start,
+)
 from initbench.plugin.initialiser import Config
 
 if TYPE_CHECKING:
-    from initbench.probes.probe import Probe
+    from initbench.probes.probe import Observation, Probe
+    from initbench.store.record import Record
 
 
 class ShownConfig(Config):
@@ -35,6 +43,25 @@ class StartUpMeasure(LayerMeasure[StartUpConfigT]):
 
     def probe(self) -> Probe:
         return start_up(self.config)
+
+
+class VarianceMeasure(StartUpMeasure[StartUpConfig]):
+    """How unequal the variances are that the look has under the name of the measure."""
+
+    unit = "powers of ten"
+    layer_unit = "variance"
+    direction = "lower"
+    logarithmic = True
+    Config = StartUpConfig
+
+    def by_layer(self, observation: Observation) -> dict[str, float]:
+        return of_layers(observation, self.name)
+
+    def scores(self, observation: Observation) -> dict[str, float]:
+        return spread(self.by_layer(observation))
+
+    def worst(self, record: Record) -> float | None:
+        return worst_start(record, math.inf)
 
 
 def start_up(config: ShownConfig) -> Probe:

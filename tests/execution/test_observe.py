@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,6 @@ from initbench.execution.events import Broken, Event, Finished, Outcome
 from initbench.execution.jobs import Job, ObserveJob, jobs_of
 from initbench.execution.observe import StoredPopulation
 from initbench.execution.run import forget_failed, pending
-from initbench.execution.worker import perform_and_tell
 from initbench.execution.workspace import Workspace
 from initbench.models.digest import combined_digest, weight_digests
 from initbench.plugin.discovery import Entry, discover
@@ -39,6 +37,7 @@ from initbench.store.store import Store, StoreWriter
 from initbench.suite.expansion import expand
 from initbench.suite.load import load_suite
 from initbench.suite.plan import Plan
+from tests.execution.performing import perform_and_adopt
 
 SUITE = """\
 title: A suite
@@ -137,12 +136,7 @@ class World:
         return expand(load_suite(path), self.registry, lambda d, r: identify(d, r.tree(), None))
 
     def perform(self, job: Job) -> list[Event]:
-        events: list[Event] = []
-        perform_and_tell(json.dumps(job.tree()), self.workspace, events.append)
-        for event in events:
-            if isinstance(event, Outcome):
-                self.writer.adopt(Path(event.path))
-        return events
+        return perform_and_adopt(job, self.workspace, self.writer)
 
     def look(self, mood: str = "fine", rate: str = "0.05") -> tuple[list[Event], ObserveJob]:
         """Perform what a plan lacks, until after its first look."""

@@ -40,6 +40,7 @@ from initbench.store.store import Store, StoreWriter
 from initbench.suite.expansion import expand
 from initbench.suite.load import load_suite
 from initbench.suite.plan import Plan
+from tests.execution.performing import perform_and_adopt
 
 SUITE = """\
 title: A suite
@@ -163,12 +164,7 @@ class World:
         return expand(load_suite(path), self.registry, lambda d, r: identify(d, r.tree(), None))
 
     def perform(self, job: Job) -> list[Event]:
-        events: list[Event] = []
-        perform_and_tell(json.dumps(job.tree()), self.workspace, events.append)
-        for event in events:
-            if isinstance(event, Outcome):
-                self.writer.adopt(Path(event.path))
-        return events
+        return perform_and_adopt(job, self.workspace, self.writer)
 
     def train(self, initialiser: str, model: str = "zoo_cnn") -> tuple[list[Event], Record | None]:
         plan = self.plan(initialiser, model)
