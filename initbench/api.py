@@ -78,6 +78,7 @@ from initbench.models.anatomy import (
 )
 from initbench.models.model import Model
 from initbench.plugin.coverage import CoverageMap, Treatment
+from initbench.plugin.example import ExampleNetwork, example_network
 from initbench.plugin.hooks import Kind, hookimpl
 from initbench.plugin.initialiser import (
     API_VERSION,
@@ -91,7 +92,15 @@ from initbench.plugin.initialiser import (
     Support,
     Target,
 )
-from initbench.plugin.sources import DataSource, FitInputs, Source, Zoo, ZooMember, ZooSource
+from initbench.plugin.sources import (
+    Checkpoint,
+    DataSource,
+    FitInputs,
+    Source,
+    Zoo,
+    ZooMember,
+    ZooSource,
+)
 from initbench.probes.probe import Observation, Population, Probe, ProbeImages, Subject
 from initbench.store.record import Cost, Record
 
@@ -100,6 +109,7 @@ __all__ = [
     "Anatomy",
     "Artifact",
     "Batch",
+    "Checkpoint",
     "Citation",
     "Config",
     "Cost",
@@ -109,6 +119,7 @@ __all__ = [
     "DataSet",
     "DataSource",
     "Download",
+    "ExampleNetwork",
     "FileDataSet",
     "FilesConfig",
     "FitInputs",
@@ -150,5 +161,6 @@ __all__ = [
     "ZooMember",
     "ZooSource",
     "check_dataset",
+    "example_network",
     "hookimpl",
 ]

@@ -59,6 +59,7 @@ def initialise(
     registry = Registry.installed()
     initialiser = registry.initialiser(name, config).thing
     _refuse_generative(initialiser)
+    _refuse_incomplete(initialiser)
     batch = _batch(initialiser, network, images, labels)
     example = _example(network, images, input_size)
     applied = apply(initialiser, network, anatomy(network, example), seed=seed, batch=batch)
@@ -68,13 +69,21 @@ def initialise(
 
 
 def _refuse_generative(initialiser: Initialiser[Any]) -> None:
-    from initbench.plugin.initialiser import Initialiser
+    from initbench.plugin.guard import contained
 
-    if type(initialiser).fit is not Initialiser.fit:
+    if contained(initialiser.learns).result(f"initialiser `{initialiser.name}`"):
         raise UserError(
             f"initialiser `{initialiser.name}` has to be fitted before it can initialise; run it "
             "in a suite, which provides what it learns from"
         )
+
+
+def _refuse_incomplete(initialiser: Initialiser[Any]) -> None:
+    from initbench.plugin.guard import contained
+
+    who = f"initialiser `{initialiser.name}`"
+    if missing := contained(initialiser.missing).result(who):
+        raise UserError(f"{who}: {missing}")
 
 
 def _batch(

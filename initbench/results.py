@@ -122,7 +122,7 @@ class Aggregates:
 
 @dataclass(frozen=True)
 class CurveBand:
-    """The validation curve of one cell: mean and quartiles over trials, by evaluation."""
+    """How training develops in one cell: mean and quartiles over trials, by evaluation."""
 
     initialiser: str
     model: str
@@ -132,6 +132,8 @@ class CurveBand:
     low: list[float]  # first quartile
     high: list[float]  # third quartile
     n: int
+    quantity: str = "validation accuracy"
+    """Or `validation loss`, or `training loss` where tasks follow each other."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,55 @@ class LayerBand:
     high: list[float | None]  # third quartile
     n: int
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class LayerHistograms:
+    """How the values of layers are distributed in one cell: the mean over trials of shares."""
+
+    initialiser: str
+    model: str
+    dataset: str
+    measure: str
+    quantity: str  # `activations` or `gradients`
+    checkpoint: str  # `initial`, `best` or `last`
+    layers: list[str]  # in forward order
+    deviations: list[float | None]  # of the values of a layer, median over trials; None: not finite
+    reach: float  # bins of equal width lie between plus and minus this, the same for all layers
+    shares: list[list[float]]  # by layer and bin
+    beyond: list[float]  # by layer: the share that lies further out
+    n: int
+
+
+@dataclass(frozen=True)
+class LayersOverTraining:
+    """What a measure follows over training in the layers of one cell, by layer and evaluation."""
+
+    initialiser: str
+    model: str
+    dataset: str
+    measure: str
+    unit: str
+    layers: list[str]  # in forward order
+    steps: list[int]
+    median: list[list[float | None]]  # None where it is not finite
+    low: list[list[float | None]]  # first quartile
+    high: list[list[float | None]]  # third quartile
+    n: list[int]  # trials that came so far: those that diverged end early
+
+
+@dataclass(frozen=True)
+class LastLayer:
+    """How the last layer develops over training in one cell: medians over trials."""
+
+    initialiser: str
+    model: str
+    dataset: str
+    layer: str
+    steps: list[int]
+    mean: dict[str, list[float | None]]  # of `weight`, `activation` and `gradient`
+    deviation: dict[str, list[float | None]]
+    n: list[int]  # trials that came so far
 
 
 @dataclass(frozen=True)
@@ -269,6 +320,11 @@ class SuiteResults:
     notes: list[str] = field(default_factory=list)
     margins: dict[str, float] = field(default_factory=dict)  # by measure label, in its unit
     layers: list[LayerBand] = field(default_factory=list)
+    histograms: list[LayerHistograms] = field(default_factory=list)
+    layers_over_training: list[LayersOverTraining] = field(default_factory=list)
+    last_layers: list[LastLayer] = field(default_factory=list)
+    losses: list[CurveBand] = field(default_factory=list)
+    """Validation losses, where `curves` are accuracies."""
     beside: list[Beside] = field(default_factory=list)  # published values and ours
     claims: list[ClaimCheck] = field(default_factory=list)  # what papers say in words
     aggregates: list[Aggregates] = field(default_factory=list)  # by measure, from two blocks on

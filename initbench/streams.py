@@ -26,6 +26,7 @@ class Stream(StrEnum):
     TRAINING = "training"  # whatever else a network draws while it trains (dropout)
     FIT = "fit"  # fitting a generative initialiser
     PROBE = "probe"  # the training images that a probe looks at
+    WATCH = "watch"  # the validation images that watched layers see; of seed 0, for all trials
     ENSEMBLES = "ensembles"  # which members form an ensemble; of seed 0, shared by all cells
 
 

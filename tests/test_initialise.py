@@ -126,6 +126,21 @@ def test_a_generative_initialiser_is_sent_to_a_suite(world: World) -> None:
         initbench.initialise(network(), "learns")
 
 
+def test_one_that_follows_another_learns_only_if_that_does() -> None:
+    net = network()
+    coverage = initbench.initialise(net, "orth", base="he", first_layer=1, beta=0)
+    assert "then orthogonal by QR" in dict(coverage)["0.weight"].reason
+    matrix = net[0].weight.detach().reshape(4, 9)
+    torch.testing.assert_close(matrix @ matrix.T, torch.eye(4), rtol=0, atol=1e-5)
+    with pytest.raises(UserError, match=r"`orth` has to be fitted before .* in a suite"):
+        initbench.initialise(network(), "orth", base="slice_vae")
+
+
+def test_what_an_initialiser_lacks_is_said_first() -> None:
+    with pytest.raises(UserError, match="`ghn2`: there is no checkpoint `nowhere"):
+        initbench.initialise(network(), "ghn2", checkpoint="nowhere.pt")
+
+
 def test_a_network_without_parameters_is_refused() -> None:
     with pytest.raises(UserError, match="expected a network with parameters"):
         initbench.initialise(nn.ReLU(), "he")

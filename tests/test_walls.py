@@ -22,6 +22,7 @@ ROOMS = {
     "models": {"errors", "plugin", "data"},  # of `data`: how much memory is free
     "data": {"errors", "plugin"},
     "training": BELOW_THE_SUITE,
+    "zoo": {"errors", "plugin", "store", "suite"},
 }
 """What a room may import besides itself, when it runs."""
 

@@ -113,7 +113,8 @@ def _told() -> Callable[[int, Evaluated], None]:
     events = io.StringIO()
 
     def on_progress(_: int, now: Evaluated) -> None:
-        event = Progress(_KEY, _KEY, now.step, now.total_steps, now.validation_accuracy)
+        scores = now.validation
+        event = Progress(_KEY, _KEY, now.step, now.total_steps, scores.accuracy, scores.loss)
         events.write(json.dumps(to_tree(event)) + "\n")
 
     return on_progress

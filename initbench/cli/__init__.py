@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from initbench import __version__
+from initbench.cli.added import added_commands, loaded
 from initbench.cli.terminal import Terminal
 from initbench.errors import InitbenchError
 
@@ -34,6 +35,10 @@ COMMANDS = {
         "initbench.cli.artifacts:artifacts",
         "List the fitted states of initialisers and show how good they are.",
     ),
+    "zoo": (
+        "initbench.cli.zoo:zoo",
+        "Train, list, show, export and import populations of networks.",
+    ),
     "leaderboard": ("initbench.cli.leaderboard:leaderboard", "Build the leaderboard page."),
     "mlflow": ("initbench.cli.mlflow:mlflow", "Mirror records to MLflow."),
     "data": ("initbench.cli.data:data", "List, fetch, verify and look at data sets."),
@@ -44,14 +49,15 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command only when it is called."""
+    """A group that imports a command only when it is called, its own and those of plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS, *(x.name for x in added_commands(COMMANDS) if x.problem is None)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            added = [x for x in added_commands(COMMANDS) if x.name == cmd_name]
+            return loaded(added[0]) if added else None
         module, name = COMMANDS[cmd_name][0].split(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
@@ -59,6 +65,10 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, short) for name, (_, short) in COMMANDS.items()])
+        # Metadata says who provides a command, but not what it does.
+        if added := [x for x in added_commands(COMMANDS) if x.problem is None]:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl([(x.name, f"From {x.module} of {x.owner}.") for x in added])
 
 
 @click.group(

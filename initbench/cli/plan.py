@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from initbench.store.store import Store
     from initbench.suite.load import LoadedSuite
     from initbench.suite.plan import Plan
+    from initbench.suite.planned_data import Identify
     from initbench.suite.trial import Reference
 
 
@@ -70,16 +73,24 @@ def plan(
 
 def expand(terminal: Terminal, loaded: LoadedSuite, registry: Registry) -> Plan:
     """Resolve a suite into a plan, with the user's data folder."""
+    from initbench.suite.expansion import expand
+
+    with identifying(terminal) as identify:
+        return expand(loaded, registry, identify)
+
+
+@contextmanager
+def identifying(terminal: Terminal) -> Iterator[Identify]:
+    """Give what tells which images data sets have in the user's data folder; say what it does."""
     from initbench.data.identify import identify
     from initbench.execution.run import data_root
-    from initbench.suite.expansion import expand
 
     with Working(terminal) as working:
 
         def identified(dataset: DataSet[Any], reference: Reference) -> Identified:
             return identify(dataset, reference.tree(), data_root(), working)
 
-        return expand(loaded, registry, identified)
+        yield identified
 
 
 def show_plan(

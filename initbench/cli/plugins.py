@@ -37,13 +37,17 @@ Examples:
 )
 @click.pass_obj
 def list_(terminal: Terminal) -> None:
-    """List everything that a suite can name, with problems.
+    """List everything that a suite can name, and commands, with problems.
 
     Reads metadata only: no plugin is imported, so one that is broken does no harm.
     """
+    from initbench.cli import COMMANDS
+    from initbench.cli.added import added_commands
+    from initbench.plugin.discovery import COMMAND
     from initbench.plugin.registry import Registry
 
-    entries = Registry.installed().entries()
+    entries = [entry for entry in Registry.installed().entries() if entry.kind != COMMAND]
+    entries = sorted([*entries, *added_commands(COMMANDS)], key=lambda e: (e.kind, e.name))
     terminal.table(
         "",
         ["kind", "name", "distribution", "version", "problem"],

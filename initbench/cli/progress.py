@@ -43,7 +43,7 @@ class RunProgress:
         self._observed = 0
         self._done = 0
         self._troubled = 0
-        self._accuracy: float | None = None
+        self._score = ""
         self._current = "starting workers"
         self._started = time.monotonic()
         self._last_line = self._started
@@ -69,7 +69,11 @@ class RunProgress:
 
     def progress(self, progress: Progress) -> None:
         """A trial was evaluated."""
-        self._accuracy = progress.accuracy
+        self._score = (
+            f", loss {progress.loss:.3g}"
+            if progress.accuracy is None
+            else f", accuracy {100 * progress.accuracy:.1f} %"
+        )
         self._current = self._labels.get(progress.trial, progress.trial[:12])
         self._refresh()
 
@@ -108,7 +112,7 @@ class RunProgress:
             self._last_line = time.monotonic()
             fields = self._fields()
             self._terminal.info(
-                f"{fields['counts']}, {fields['left']} left{fields['accuracy']}{fields['trouble']}"
+                f"{fields['counts']}, {fields['left']} left{fields['score']}{fields['trouble']}"
             )
 
     @property
@@ -122,10 +126,10 @@ class RunProgress:
             yield f"{self._observed}/{self._observations} observations"
 
     def _fields(self) -> dict[str, Any]:
-        accuracy = "" if self._accuracy is None else f", accuracy {100 * self._accuracy:.1f} %"
+        score = self._score and f"{self._score} ({self._current})"
         return {
             "counts": ", ".join(self._counts()),
-            "accuracy": accuracy + f" ({self._current})",
+            "score": score,
             "left": clock(self._seconds_left()),
             "trouble": f", {self._troubled} without result" if self._troubled else "",
         }
@@ -155,7 +159,7 @@ def _bar(terminal: Terminal) -> Bar:
     return Bar(
         TextColumn("{task.fields[counts]}"),
         BarColumn(bar_width=30),
-        TextColumn("{task.fields[left]} left{task.fields[accuracy]}{task.fields[trouble]}"),
+        TextColumn("{task.fields[left]} left{task.fields[score]}{task.fields[trouble]}"),
         console=terminal.err,
         refresh_per_second=4,
     )

@@ -92,7 +92,7 @@ def _run(
     try:
         with RunProgress(
             terminal,
-            _labels(plan, writer),
+            labels_of_pending(plan, writer),
             estimate,
             mirror.trial if mirror else lambda _: None,
             len(pending(plan, writer).observations),
@@ -119,7 +119,7 @@ def _run(
     return _exit_code(terminal, found)
 
 
-def _labels(plan: Plan, writer: StoreWriter) -> dict[str, str]:
+def labels_of_pending(plan: Plan, writer: StoreWriter) -> dict[str, str]:
     """Name the trials that remain to be done, for people."""
     from initbench.execution.run import pending
 

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     import torch
 
 SplitName = Literal["train", "validation", "test"]
+Task = Literal["classification", "regression"]
 
 
 class Images(Protocol):
     """Images as bytes, (images, channels, height, width): a tensor, or `ImageFiles`.
 
-    Image files are decoded whenever they are looked at; for data sets that memory cannot hold.
+    What a regression predicts from comes in the same form, as real numbers. Image files are decoded
+    whenever they are looked at; for data sets that memory cannot hold.
     """
 
     @property
@@ -37,8 +39,8 @@ class Images(Protocol):
 class Split:
     """One split: images as bytes, so that a whole data set fits on the device."""
 
-    images: Images  # (images, channels, height, width), uint8
-    labels: torch.Tensor  # (images,), int64
+    images: Images  # (images, channels, height, width), uint8; of a regression float32
+    labels: torch.Tensor  # (images,), int64; of a regression (images, numbers), float32
     ids: torch.Tensor  # (images,), int64: positions in the official order, counted across files
 
     def __len__(self) -> int:
@@ -62,7 +64,7 @@ class Remark:
 class ImageSplits:
     """A loaded data set: three disjoint splits and the normalisation of its pixels.
 
-    A network sees `(image / 255 - mean) / std`, by channel.
+    A network sees `(image / 255 - mean) / std`, by channel; real numbers are not divided by 255.
     """
 
     train: Split
@@ -99,7 +101,11 @@ class DataSet(ABC, Generic[ConfigT]):
     channels: int
     native_size: int
     """Height and width in pixels. These three are what the default configuration has; an instance
-    may have its own."""
+    may have its own. A regression has as many `classes` as it predicts numbers."""
+    task: ClassVar[Task] = "classification"
+    tasks: ClassVar[int] = 1
+    """How many tasks of equal size follow each other in every split. Where there are several, the
+    last channel of each input is the number of its task, from 0."""
     how_to_get: ClassVar[str] = ""
     """What to do where no download is possible: one sentence with an address."""
     streamed: ClassVar[bool] = False

@@ -11,7 +11,7 @@ import torch
 from initbench.data.dataset import ImageSplits, Split, SplitName
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-"""Images (batch, channels, height, width; float32, normalised) and labels (batch; int64)."""
+"""Images (batch, channels, height, width; float32, normalised) and their labels."""
 
 
 class DeviceData(ABC):
@@ -68,7 +68,12 @@ class DeviceData(ABC):
         """
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """Return uint8 `images` as a network sees them: `(image / 255 - mean) / std`, float32."""
+        """Return `images` as a network sees them: `(image / 255 - mean) / std`, float32.
+
+        Real numbers are not divided by 255.
+        """
+        if images.is_floating_point():
+            return (images - self.mean).div_(self.std)
         return images.float().div_(255).sub_(self.mean).div_(self.std)
 
 

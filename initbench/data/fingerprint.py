@@ -31,12 +31,13 @@ def fingerprint(splits: ImageSplits) -> str:
     sha = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for _, split in splits.items():
         sha.update(_bytes(split.ids, "<i8"))
-        sha.update(_bytes(split.labels, "<i8"))
+        sha.update(_bytes(split.labels, "<f4" if split.labels.is_floating_point() else "<i8"))
         if isinstance(split.images, ImageFiles):
             for part in split.images.identity():
                 sha.update(part)
         else:
-            sha.update(_bytes(split.images[:], "u1"))
+            images = split.images[:]
+            sha.update(_bytes(images, "<f4" if images.is_floating_point() else "u1"))
     return sha.hexdigest()
 
 

@@ -138,31 +138,43 @@ def _problems(dataset: DataSet[Any], splits: ImageSplits) -> Iterator[str]:
         yield f"it declares {dataset.classes} classes, but loaded {splits.classes}"
     shape = (dataset.channels, dataset.native_size, dataset.native_size)
     for name, split in splits.items():
-        yield from _problems_of_split(name, split, shape, splits.classes)
+        yield from _problems_of_split(name, split, shape, dataset)
     yield from _problems_of_parts(dataset.parts(), len(splits.test))
     yield from _problems_of_all_splits(dataset, splits)
 
 
 def _problems_of_split(
-    name: str, split: Split, shape: tuple[int, int, int], classes: int
+    name: str, split: Split, shape: tuple[int, int, int], dataset: DataSet[Any]
 ) -> Iterator[str]:
     import torch
 
-    images = split.images
-    if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != shape:
+    images, classes = split.images, dataset.classes
+    of_images, of_labels, labels_shape = (
+        (torch.uint8, torch.int64, (len(images),))
+        if dataset.task == "classification"
+        else (torch.float32, torch.float32, (len(images), classes))
+    )
+    if images.dtype != of_images or images.ndim != 4 or tuple(images.shape[1:]) != shape:
         yield (
-            f"images of the split `{name}` must be uint8 of shape "
+            f"images of the split `{name}` must be {_type(of_images)} of shape "
             f"(images, {', '.join(map(str, shape))}), "
             f"got {_describe(images)}"
         )
     if len(images) == 0:
         yield f"the split `{name}` is empty"
-    for part, values in (("labels", split.labels), ("ids", split.ids)):
-        if values.dtype != torch.int64 or values.shape != (len(images),):
+    for part, values, dtype, expected in (
+        ("labels", split.labels, of_labels, labels_shape),
+        ("ids", split.ids, torch.int64, (len(images),)),
+    ):
+        if values.dtype != dtype or values.shape != expected:
             yield (
-                f"{part} of the split `{name}` must be int64 of shape ({len(images)},), "
+                f"{part} of the split `{name}` must be {_type(dtype)} of shape {expected}, "
                 f"got {_describe(values)}"
             )
+    if dataset.task == "regression":
+        if not bool(split.labels.isfinite().all() and images[:].isfinite().all()):
+            yield f"the split `{name}` has values that are not finite"
+        return
     low, high = int(split.labels.min()), int(split.labels.max())
     if low < 0 or high >= classes:
         yield f"labels of the split `{name}` must lie in 0..{classes - 1}, got {low}..{high}"
@@ -198,4 +210,8 @@ def _problems_of_parts(parts: Mapping[str, slice], images: int) -> Iterator[str]
 
 
 def _describe(tensor: Images) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
+    return f"{_type(tensor.dtype)} of shape {tuple(tensor.shape)}"
+
+
+def _type(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -276,7 +276,7 @@ def _peak_bytes(member: Member, size: int, data: DeviceData, recipe: Recipe) -> 
     torch.cuda.reset_peak_memory_stats(data.device)
     with reproducible(member.seed, data.device):
         copies = [Member(copy.deepcopy(member.network), member.seed) for _ in range(size)]
-        run = StackedRun(copies, data, recipe)
+        run = StackedRun(copies, data, recipe.model_copy(update={"continual": None}))
         run.stack.network.train()
         run.batches.start()
         for _ in range(WARM_UP + 1):  # the last one is recorded as a graph

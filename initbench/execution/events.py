@@ -13,13 +13,14 @@ class Ready:
 
 @dataclass(frozen=True)
 class Progress:
-    """A trial was evaluated."""
+    """A trial was evaluated on its validation split."""
 
     job: str
     trial: str
     step: int
     total_steps: int
-    accuracy: float
+    accuracy: float | None  # None where numbers are predicted
+    loss: float
 
 
 @dataclass(frozen=True)

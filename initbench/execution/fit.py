@@ -15,10 +15,11 @@ from initbench.store.record import TrialStatus
 from initbench.streams import Stream, generator
 from initbench.suite.fittings import target_of
 from initbench.suite.trial import DataReference, Fitting
+from initbench.zoo.members import zoo_of
 
 if TYPE_CHECKING:
     from initbench.plugin.initialiser import Artifact
-    from initbench.plugin.sources import FitInputs, Zoo
+    from initbench.plugin.sources import FitInputs
 
 
 def fit(job: FitJob, workspace: Workspace, emit: Emit) -> None:
@@ -57,28 +58,10 @@ def _fit_inputs(fitting: Fitting, workspace: Workspace) -> FitInputs:
     anatomy = anatomy_of(network, dataset.channels, fitting.data)
     target = target_of(fitting.model, fitting.data, fitting.recipe, dataset.classes, anatomy)
     sources = tuple(
-        zoo_of(workspace, source["trials"])
+        zoo_of(workspace.store, source["trials"])
         if source["kind"] == "zoo"
         else workspace.splits(DataReference.of(source["data"]))
         for source in fitting.sources
     )
-    return FitInputs(target, sources, generator(fitting.seed, Stream.FIT), workspace.device)
-
-
-def zoo_of(workspace: Workspace, keys: list[str]) -> Zoo:
-    """Return the zoo of these trials: the networks of those that trained to the end."""
-    from initbench.plugin.sources import Zoo, ZooMember
-
-    members = []
-    for key in keys:
-        record = workspace.store.record(key)
-        if record is not None and record.status is TrialStatus.DONE:
-            members.append(
-                ZooMember(
-                    seed=record.identity["seed"],
-                    best=workspace.store.weights(record, "best"),
-                    last=workspace.store.weights(record, "last"),
-                    validation_accuracy=record.final["validation_accuracy.best"],
-                )
-            )
-    return Zoo(members, missing=len(keys) - len(members))
+    draws = generator(fitting.seed, Stream.FIT)
+    return FitInputs(target, sources, draws, workspace.device, network)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from initbench.errors import InitbenchError, PluginError
 from initbench.execution.events import Event, Outcome
-from initbench.execution.fit import zoo_of
 from initbench.execution.jobs import ObserveJob
 from initbench.execution.networks import built, starting_network
 from initbench.execution.workspace import (
@@ -25,6 +24,7 @@ from initbench.store.artifact import StoredArtifact
 from initbench.store.environment import environment
 from initbench.store.record import TrialStatus
 from initbench.suite.trial import Fitting, Observing, Trial
+from initbench.zoo.members import zoo_of
 
 if TYPE_CHECKING:
     import torch
@@ -132,7 +132,7 @@ class StoredPopulation:
         if fitted is None:
             return None
         zoo_trials = Fitting.of(fitted.identity).zoo_trials
-        return zoo_of(self.workspace, zoo_trials) if zoo_trials else None
+        return zoo_of(self.workspace.store, zoo_trials) if zoo_trials else None
 
     def _subject(self, key: str) -> StoredSubject:
         record = self.workspace.store.record(key)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from initbench.execution.workspace import Workspace
-    from initbench.training.outcome import Progress, State, Trained
+    from initbench.training.outcome import Progress, Trained
 
 _START = "start.safetensors"
 _END = "end.safetensors"
@@ -146,12 +146,12 @@ def _raise(trouble: _Trouble, devices: int) -> NoReturn:
 def _with_states(trained: Trained, path: Path) -> Trained:
     from safetensors.torch import load_file
 
-    best: State = {}
-    last: State = {}
-    for name, tensor in load_file(path).items():
-        which, _, own = name.partition(".")
-        (best if which == "best" else last)[own] = tensor
-    return replace(trained, best=best, last=last)
+    from initbench.training.checkpoint import group
+    from initbench.training.outcome import unstacked
+
+    tensors = load_file(path)
+    best, last, kept = (group(tensors, which) for which in ("best", "last", "kept"))
+    return replace(trained, best=best, last=last, kept=unstacked(kept, list(trained.kept)))
 
 
 # --- in the process of a rank -------------------------------------------------------------------
@@ -206,10 +206,8 @@ def _train_share(rank: int, task: _Task, tell: Callable[[Any], None]) -> None:
     member = Member(network, trial.seed, workspace.keeper(trial))
     trained = train_together(member, data, recipe, on_progress=tell)
     if rank == 0:
-        states = {"best": trained.best, "last": trained.last}
-        tensors = {f"{which}.{name}": x for which, xs in states.items() for name, x in xs.items()}
-        save_file(tensors, task.folder / _END)
-        tell(replace(trained, best={}, last={}))
+        save_file(trained.tensors(), task.folder / _END)
+        tell(replace(trained, best={}, last={}, kept={epoch: {} for epoch in trained.kept}))
     dist.destroy_process_group()
 
 

@@ -81,6 +81,13 @@ def forget_failed(plan: Plan, writer: StoreWriter) -> None:
             writer.delete(key)
 
 
+def forget_without_weights(plan: Plan, writer: StoreWriter) -> None:
+    """Make the trials of a plan pending again whose weights are gone: of a zoo, they are wanted."""
+    for key, record in writer.records(plan.trials).items():
+        if record.weights is not None and not writer.has_blob(record.weights):
+            writer.delete(key)
+
+
 def execute(
     plan: Plan, writer: StoreWriter, registry: Registry, resources: Resources, observer: Observer
 ) -> None:

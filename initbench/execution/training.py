@@ -139,14 +139,15 @@ class _Training:
         self._spool(record, weights)
 
     def _trained(self, starts: Sequence[Start]) -> list[Trained]:
+        from initbench.training.continual import train_continually
+        from initbench.training.stacked_continual import train_stack_continually
         from initbench.training.stacked_run import train_stack
         from initbench.training.trainer import train
 
         def on_progress(position: int, now: Evaluated) -> None:
             key = starts[position].trial.key
-            self.emit(
-                Progress(self.job.id, key, now.step, now.total_steps, now.validation_accuracy)
-            )
+            accuracy, loss = now.validation.accuracy, now.validation.loss
+            self.emit(Progress(self.job.id, key, now.step, now.total_steps, accuracy, loss))
 
         if self.workspace.devices > 1:
             return [
@@ -156,10 +157,13 @@ class _Training:
                 for position, start in enumerate(starts)
             ]
         members = [self._member(start) for start in starts]
+        one_task = self.recipe.continual is None
         if len(members) == 1:
-            return train(members, self.data, self.recipe, on_progress=on_progress)
+            alone = train if one_task else train_continually
+            return alone(members, self.data, self.recipe, on_progress=on_progress)
         keeper = self.workspace.stack_keeper([start.trial for start in starts])
-        return train_stack(members, self.data, self.recipe, on_progress=on_progress, keeper=keeper)
+        together = train_stack if one_task else train_stack_continually
+        return together(members, self.data, self.recipe, on_progress=on_progress, keeper=keeper)
 
     def _member(self, start: Start) -> Member:
         from initbench.training.outcome import Member
@@ -225,8 +229,10 @@ def _record(
         status=trained.status,
         failure=trained.failure,
         curves=trained.curves,
+        layers=trained.layers,
         final=final_numbers(start.network, trained, data),
         best_index=trained.best_index,
+        kept_epochs=list(trained.kept),
         coverage=[
             CoverageRow(
                 parameter=name,
@@ -250,9 +256,7 @@ def _record(
         notes=list(start.applied.notes),
         data_remarks=data_remarks,
     )
-    weights = {f"best.{name}": tensor for name, tensor in trained.best.items()}
-    weights |= {f"last.{name}": tensor for name, tensor in trained.last.items()}
-    return record, weights
+    return record, trained.tensors()
 
 
 def _budget(recipe: Recipe, data: DeviceData) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -13,13 +13,20 @@ from markupsafe import Markup
 from initbench import formatting
 from initbench.leaderboard import plots, svg
 from initbench.leaderboard.box_plot import box_plot
+from initbench.leaderboard.histogram_plot import histogram_plot
+from initbench.leaderboard.last_layer_plot import last_layer_plot
 from initbench.leaderboard.layer_plot import layer_plot
+from initbench.leaderboard.panels import local, some_of
 from initbench.leaderboard.ranks import rank_intervals
 from initbench.leaderboard.survival_plot import survival_plot
+from initbench.leaderboard.training_plot import training_plot
 from initbench.results import (
     Comparison,
     CurveBand,
+    LastLayer,
     LayerBand,
+    LayerHistograms,
+    LayersOverTraining,
     Row,
     SuiteResults,
     Verdict,
@@ -124,6 +131,10 @@ class Table:
     on_survival: str  # what is to be said of the plot of survival
     layers: Markup | None
     on_layers: list[str]  # what is to be said of the plot of layers
+    histograms: Markup | None
+    on_histograms: str  # what is to be said of them
+    training: Markup | None  # layers over training
+    on_training: str
     between: list[Between]
     sensitivity: list[tuple[str, list[tuple[str, str]]]]
 
@@ -155,6 +166,10 @@ class Board:
     marks: list[str]  # of the data set, such as `unofficial data`
     tables: list[Table]
     convergence: Markup | None
+    quantity: str  # of its curves
+    losses: Markup | None
+    last_layer: Markup | None
+    on_last_layer: str  # its name, and what is to be said of it
     origins: list[Origin]
     incomplete: list[tuple[str, str]]  # initialiser and reason
 
@@ -204,11 +219,25 @@ class _Arrangement:
         ]
         tables = [self._table(i, found) for i, found in enumerate(rows) if found]
         # In the order of the suite, not of ranks: a name keeps its colour from plot to plot.
+        bands = [band for band in self.results.curves if self._is_here(band)]
         curves = plots.convergence(
-            [band for band in self.results.curves if self._is_here(band)],
+            bands,
             self.results.reference,
-            title=f"Validation curves: {self.model} on {self.dataset}",
+            title=f"Training: {self.model} on {self.dataset}",
             prefix=f"{self.id}-curves",
+        )
+        losses = plots.convergence(
+            _to_the_end([band for band in self.results.losses if self._is_here(band)]),
+            self.results.reference,
+            title=f"Validation loss: {self.model} on {self.dataset}",
+            prefix=f"{self.id}-losses",
+        )
+        last_layers = [cell for cell in self.results.last_layers if self._is_here(cell)]
+        last_layer = last_layer_plot(
+            last_layers,
+            self.results.reference,
+            title=f"The last layer over training: {self.model} on {self.dataset}",
+            prefix=f"{self.id}-last-layer",
         )
         return Board(
             id=self.id,
@@ -217,11 +246,24 @@ class _Arrangement:
             marks=self.results.marks(self.dataset),
             tables=tables,
             convergence=_embedded(curves),
+            quantity=bands[0].quantity.capitalize() if bands else "",
+            losses=_embedded(losses),
+            last_layer=_embedded(last_layer),
+            on_last_layer=", ".join(dict.fromkeys(local(cell.layer) for cell in last_layers)),
             origins=[self._origin(line.name) for line in tables[0].lines],
             incomplete=self._incomplete(),
         )
 
-    def _is_here(self, item: Row | Comparison | CurveBand | LayerBand) -> bool:
+    def _is_here(
+        self,
+        item: Row
+        | Comparison
+        | CurveBand
+        | LayerBand
+        | LayerHistograms
+        | LayersOverTraining
+        | LastLayer,
+    ) -> bool:
         return (item.model, item.dataset) == (self.model, self.dataset)
 
     def _name(self, label: str) -> Name:
@@ -267,6 +309,14 @@ class _Arrangement:
             prefix=f"{self.id}-differences-{index}",
         )
         bands = [b for b in self.results.layers if b.measure == first.measure and self._is_here(b)]
+        histograms = [
+            h for h in self.results.histograms if h.measure == first.measure and self._is_here(h)
+        ]
+        followed = [
+            x
+            for x in self.results.layers_over_training
+            if x.measure == first.measure and self._is_here(x)
+        ]
         return Table(
             measure=index,
             label=first.measure,
@@ -319,6 +369,23 @@ class _Arrangement:
                 )
             ),
             on_layers=list(dict.fromkeys(f"{b.initialiser}: {n}" for b in bands for n in b.notes)),
+            histograms=_embedded(
+                histogram_plot(
+                    histograms,
+                    self.results.reference,
+                    title=f"{first.measure}: histograms",
+                    prefix=f"{self.id}-histograms-{index}",
+                )
+            ),
+            on_histograms=_on_histograms(histograms),
+            training=_embedded(
+                training_plot(
+                    followed,
+                    title=f"{first.measure} over training",
+                    prefix=f"{self.id}-training-{index}",
+                )
+            ),
+            on_training=some_of([cell.layers for cell in followed]),
             between=[
                 Between(c.initialiser, c.reference, _compared(c, first.unit, "")) for c in between
             ],
@@ -438,6 +505,30 @@ def _on_survival(ps: Mapping[str, float], reference: str) -> str:
         return ""
     shown = ", ".join(f"{label} {formatting.p_value(p)}" for label, p in ps.items())
     return f"log-rank test against {reference}, p not corrected: {shown}"
+
+
+def _to_the_end(bands: Sequence[CurveBand]) -> list[CurveBand]:
+    """Return losses as they are drawn: empty where a trial diverged, whose losses are huge."""
+    last = max((band.steps[-1] for band in bands), default=0)
+    return [
+        band
+        if band.steps[-1] == last and math.isfinite(band.mean[-1])
+        else replace(band, mean=[math.nan] * len(band.mean))
+        for band in bands
+    ]
+
+
+def _on_histograms(cells: Sequence[LayerHistograms]) -> str:
+    """Say what histograms are of, such as `activations before training, 8 of 20 layers`."""
+    if not cells:
+        return ""
+    when = {
+        "initial": "before training",
+        "best": "at the best checkpoint",
+        "last": "after training",
+    }
+    some = some_of([cell.layers for cell in cells])
+    return ", ".join(filter(None, [f"{cells[0].quantity} {when[cells[0].checkpoint]}", some]))
 
 
 def _duration(seconds: float | None) -> Cell:

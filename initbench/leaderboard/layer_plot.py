@@ -83,7 +83,7 @@ def _add_axes(
 ) -> None:
     unit = formatting.unit_of_values(band.unit)
     svg.label(plot, 4, y.end - 16, f"{unit}, median of trials", "axis-title")
-    for tick in _powers(y) if band.logarithmic else y.ticks():
+    for tick in y.powers() if band.logarithmic else y.ticks():
         at = y.at(tick)
         svg.shape(plot, "line", "grid", x1=x.start, x2=x.end, y1=at, y2=at)
         svg.label(plot, x.start - 7, at + 4, _tick(tick, band), "tick end")
@@ -96,17 +96,6 @@ def _add_axes(
         elif position == 1 or position % step == 0:
             svg.label(plot, x.at(position), y.start + 18, str(position), "tick middle")
     svg.label(plot, x.end, y.start + 36, "layer, in forward order", "axis-title end")
-
-
-def _powers(y: svg.Span) -> list[float]:
-    """Return where a logarithmic axis has its ticks: at powers of ten, or 1, 2 and 5 of each."""
-    first, last = math.floor(y.low), math.ceil(y.high)
-    inside = [p for p in range(first, last + 1) if y.low <= p <= y.high]
-    if len(inside) > 2:
-        return [float(p) for p in inside[:: math.ceil(len(inside) / 6)]]
-    fine = [p + math.log10(m) for p in range(first, last + 1) for m in (1, 2, 5)]
-    round_numbers = [tick for tick in fine if y.low <= tick <= y.high]
-    return round_numbers if len(round_numbers) > 1 else y.ticks()
 
 
 def _tick(tick: float, band: LayerBand) -> str:

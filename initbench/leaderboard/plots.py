@@ -47,10 +47,12 @@ def convergence_svg(results: SuiteResults) -> dict[str, str]:
 def convergence(
     bands: Sequence[CurveBand], reference: str, *, title: str, prefix: str
 ) -> Element | None:
-    """Plot the mean validation curve of every initialiser, with a band from quartile to quartile.
+    """Plot the mean curve of every initialiser, with a band from quartile to quartile.
+
+    Accuracies are plotted in percent, losses on a logarithmic axis.
 
     Args:
-        bands: one for each initialiser, on the same model and data set; fractions.
+        bands: one for each initialiser, on the same model and data set.
         reference: its line is drawn heavier, in the colour of the text.
         title: read out by screen readers.
         prefix: begins the identifiers inside the plot; unique on a page.
@@ -65,13 +67,16 @@ def convergence(
         return None
     shown = [(band, i) for band, _ in drawable for run in _runs(band) for i in run]
     height = max(340, 18 * len(drawable) + 90)
-    x = svg.Span.around([band.steps[i] for band, i in shown], 40, WIDTH - 182)
-    values = [v for band, i in shown for v in (band.mean[i], band.low[i], band.high[i])]
+    left = 56 if _is_loss(bands[0]) else 40  # losses have longer ticks
+    x = svg.Span.around([band.steps[i] for band, i in shown], left, WIDTH - 182)
+    values = [
+        _height(v, band) for band, i in shown for v in (band.mean[i], band.low[i], band.high[i])
+    ]
     y = svg.Span.around(values, height - 40, 30)
     spoken = _spoken([band for band, _ in drawable])
     plot = svg.plot(WIDTH, height, title=title, description=spoken, prefix=prefix)
-    _add_axes(plot, x, y)
-    ends = [y.at(_end(band)[1]) for band, _ in drawable]
+    _add_axes(plot, x, y, bands[0])
+    ends = [y.at(_height(_end(band)[1], band)) for band, _ in drawable]
     label_heights = svg.spread(ends, y.end - 8, y.start + 4, gap=18)
     for (band, style), label_y in zip(drawable, label_heights, strict=True):
         _add_series(plot, x, y, band, label_y=label_y, style=style)
@@ -134,10 +139,10 @@ def coverage_bar(shares: Sequence[tuple[str, float]]) -> Element:
 
 
 def _runs(band: CurveBand) -> list[list[int]]:
-    """Return runs of evaluations with finite values: where they are not, a curve has a gap."""
+    """Return runs of evaluations that can be drawn: elsewhere a curve has a gap."""
     runs: list[list[int]] = [[]]
     for i, values in enumerate(zip(band.mean, band.low, band.high, strict=True)):
-        if all(map(math.isfinite, values)):
+        if all(map(math.isfinite, values)) and (min(values) > 0 or not _is_loss(band)):
             runs[-1].append(i)
         elif runs[-1]:
             runs.append([])
@@ -149,10 +154,23 @@ def _end(band: CurveBand) -> tuple[int, float]:
     return band.steps[last], band.mean[last]
 
 
+def _is_loss(band: CurveBand) -> bool:
+    return band.quantity.endswith("loss")
+
+
+def _height(value: float, band: CurveBand) -> float:
+    """Return a value as it is drawn."""
+    return math.log10(value) if _is_loss(band) else value
+
+
+def _number(value: float, band: CurveBand) -> str:
+    return f"{value:.3g}" if _is_loss(band) else f"{100 * value:.1f} %"
+
+
 def _spoken(bands: Sequence[CurveBand]) -> str:
-    ends = "; ".join(f"{band.initialiser} {100 * _end(band)[1]:.1f} %" for band in bands)
+    ends = "; ".join(f"{band.initialiser} {_number(_end(band)[1], band)}" for band in bands)
     return (
-        "Mean validation accuracy against optimiser steps, with a band between the quartiles. "
+        f"Mean {bands[0].quantity} against optimiser steps, with a band between the quartiles. "
         f"At the end: {ends}."
     )
 
@@ -164,12 +182,14 @@ def line_style(initialiser: str, index: int, reference: str) -> str:
     return f"c{index % COLOURS} d{(index + index // COLOURS) % DASHES}"
 
 
-def _add_axes(plot: Element, x: svg.Span, y: svg.Span) -> None:
-    svg.label(plot, 4, y.end - 16, "validation accuracy, %", "axis-title")
-    for tick in y.ticks():
+def _add_axes(plot: Element, x: svg.Span, y: svg.Span, band: CurveBand) -> None:
+    unit = "" if _is_loss(band) else ", %"
+    svg.label(plot, 4, y.end - 16, f"{band.quantity}{unit}", "axis-title")
+    for tick in y.powers() if _is_loss(band) else y.ticks():
         at = y.at(tick)
         svg.shape(plot, "line", "grid", x1=x.start, x2=x.end, y1=at, y2=at)
-        svg.label(plot, x.start - 7, at + 4, f"{100 * tick:.4g}", "tick end")
+        number = f"{10**tick:.3g}" if _is_loss(band) else f"{100 * tick:.4g}"
+        svg.label(plot, x.start - 7, at + 4, number, "tick end")
     for tick in x.ticks():
         svg.label(plot, x.at(tick), y.start + 18, f"{tick:,.6g}", "tick middle")
     svg.label(plot, x.end, y.start + 36, "optimiser steps", "axis-title end")
@@ -179,17 +199,17 @@ def _add_series(
     plot: Element, x: svg.Span, y: svg.Span, band: CurveBand, *, label_y: float, style: str
 ) -> None:
     step, value = _end(band)
-    says = f"{band.initialiser}: {100 * value:.1f} % at the end, mean of {band.n} trials"
+    says = f"{band.initialiser}: {_number(value, band)} at the end, mean of {band.n} trials"
     series = svg.group(plot, f"series {style}", says)
     series.set("tabindex", "0")
     series.set("role", "img")
     for run in _runs(band):
-        upper = [(x.at(band.steps[i]), y.at(band.high[i])) for i in run]
-        lower = [(x.at(band.steps[i]), y.at(band.low[i])) for i in reversed(run)]
+        upper = [(x.at(band.steps[i]), y.at(_height(band.high[i], band))) for i in run]
+        lower = [(x.at(band.steps[i]), y.at(_height(band.low[i], band))) for i in reversed(run)]
         svg.path(series, "polygon", "band", upper + lower)
-        line = [(x.at(band.steps[i]), y.at(band.mean[i])) for i in run]
+        line = [(x.at(band.steps[i]), y.at(_height(band.mean[i], band))) for i in run]
         svg.path(series, "polyline", "line", line)
-    end = (x.at(step), y.at(value))
+    end = (x.at(step), y.at(_height(value, band)))
     label_x = x.end + 22
     svg.shape(series, "circle", "dot", cx=end[0], cy=end[1], r=2.4)
     svg.path(series, "polyline", "leader", [end, (label_x, label_y)])

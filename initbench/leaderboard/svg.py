@@ -51,6 +51,16 @@ class Span:
         last = math.floor(self.high / step + 1e-9)
         return [i * step for i in range(first, last + 1)]
 
+    def powers(self) -> list[float]:
+        """Return ticks where values are logarithms: at powers of ten, or at 1, 2 and 5 of each."""
+        first, last = math.floor(self.low), math.ceil(self.high)
+        inside = [p for p in range(first, last + 1) if self.low <= p <= self.high]
+        if len(inside) > 2:
+            return [float(p) for p in inside[:: math.ceil(len(inside) / 6)]]
+        fine = [p + math.log10(m) for p in range(first, last + 1) for m in (1, 2, 5)]
+        round_numbers = [tick for tick in fine if self.low <= tick <= self.high]
+        return round_numbers if len(round_numbers) > 1 else self.ticks()
+
 
 def spread(wanted: Sequence[float], low: float, high: float, gap: float) -> list[float]:
     """Move positions apart until neighbours have `gap` between them, keeping their order.
@@ -71,16 +81,25 @@ def spread(wanted: Sequence[float], low: float, high: float, gap: float) -> list
     return result
 
 
-def plot(width: float, height: float, *, title: str, description: str, prefix: str) -> Element:
+def plot(
+    width: float,
+    height: float,
+    *,
+    title: str,
+    description: str,
+    prefix: str,
+    dense: bool = False,
+) -> Element:
     """Return an empty plot that screen readers announce by its title and description.
 
-    `prefix` begins the identifiers inside the plot and must be unique on a page.
+    `prefix` begins the identifiers inside the plot and must be unique on a page. A `dense` plot
+    is not made smaller than can be read: on a small screen it is scrolled instead.
     """
     svg = Element(
         "svg",
         {
             "viewBox": f"0 0 {width:g} {height:g}",
-            "class": "plot",
+            "class": "plot dense" if dense else "plot",
             "role": "group",
             "aria-labelledby": f"{prefix}-title",
             "aria-describedby": f"{prefix}-description",

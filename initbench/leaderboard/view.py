@@ -93,12 +93,15 @@ def _view(results: SuiteResults, anchor: str) -> SuiteView:
     )
 
 
+_SPLITS = ("train", "validation", "test")
+
+
 def _data(label: str, facts: DatasetFacts) -> DataView:
     return DataView(
         label=label,
         marks=facts.marks,
         summary=facts.summary,
-        images=" / ".join(f"{count:,}" for count in facts.images.values()),
+        images=" / ".join(f"{facts.images[name]:,}" for name in _SPLITS if name in facts.images),
         licence=facts.licence,
         fingerprint=facts.fingerprint[:12],
         url=https_url(facts.url),

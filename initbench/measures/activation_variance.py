@@ -6,7 +6,7 @@ from initbench.measures.start_up import VarianceMeasure
 
 
 class ActivationVariance(VarianceMeasure):
-    """How unequal the variances of activations v_l are over layers l, before training.
+    """How unequal the variances of activations v_l are over layers l, before training by default.
 
     The mean over layers of |log10 v_l - mean log10 v|: 0 where all layers have the same variance,
     which is what equation 8 of Glorot & Bengio (2010) asks for and He et al. (2015) keep for
@@ -16,4 +16,5 @@ class ActivationVariance(VarianceMeasure):
     """
 
     name = "activation_variance"
+    quantity = "activations"
     summary = "How unequal the activation variances of layers are before training."

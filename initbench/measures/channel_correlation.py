@@ -38,6 +38,7 @@ class ChannelCorrelation(LayerMeasure[ChannelCorrelationConfig]):
     summary = "Mean magnitude of the correlation between two filters of a layer."
     unit = "correlation"
     direction = "lower"
+    needs_classes = False
     Config = ChannelCorrelationConfig
 
     def probe(self) -> Probe:

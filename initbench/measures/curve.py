@@ -1,9 +1,10 @@
-"""Validation curves of the trials of one cell, on common evaluations."""
+"""Curves of the trials of one cell, on common evaluations."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from initbench.errors import CorruptRecordError
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AlignedCurves:
-    """Validation accuracies of several trials; every row is complete."""
+    """A curve of several trials; every row is complete."""
 
     axis: Curve  # steps and epochs of the evaluations
     values: list[list[float]]  # (trials, evaluations)
@@ -31,13 +32,16 @@ def validation_curve(record: Record) -> Curve:
     return curve
 
 
-def aligned_curves(records: Sequence[Record]) -> AlignedCurves | None:
-    """Put the validation curves of trials of one recipe on the evaluations of the longest.
+def aligned_curves(
+    records: Sequence[Record], name: str = "validation_accuracy"
+) -> AlignedCurves | None:
+    """Put the curves of trials of one recipe on the evaluations of the longest.
 
-    What a trial lacks, because it diverged or failed, is at chance (rule 5). None where no trial
-    has a curve.
+    What a trial lacks, because it diverged or failed, is that of guessing (rule 5). None where no
+    trial has a curve.
     """
-    curves = [record.curves.get("validation_accuracy") for record in records]
+    guessing: Callable[[Record], float] = chance if name.endswith("accuracy") else guessed_loss
+    curves = [record.curves.get(name) for record in records]
     present = [curve for curve in curves if curve is not None and curve.values]
     if not present:
         return None
@@ -46,10 +50,15 @@ def aligned_curves(records: Sequence[Record]) -> AlignedCurves | None:
     for record, curve in zip(records, curves, strict=True):
         known = [] if curve is None else curve.values
         known = [*known, *[None] * (len(axis.steps) - len(known))]
-        values.append([chance(record) if value is None else value for value in known])
+        values.append([guessing(record) if value is None else value for value in known])
     return AlignedCurves(axis, values)
 
 
 def chance(record: Record) -> float:
     """Return the accuracy of guessing, which scores a trial that diverged or failed (rule 2)."""
     return 1 / record.classes
+
+
+def guessed_loss(record: Record) -> float:
+    """Return the loss of guessing in a regression; infinite where a trial failed before."""
+    return record.final.get("train_loss.guessing", inf)

@@ -27,6 +27,7 @@ class DeviceSeconds(CostMeasure[SpentConfig]):
     summary = "Device seconds of a training, with initialising and a share of zoo and fit."
     unit = "seconds"
     direction = "lower"
+    needs_classes = False
     Config = SpentConfig
 
     def label(self) -> str:

@@ -41,6 +41,7 @@ class DistanceTravelled(LayerMeasure[DistanceTravelledConfig]):
     summary = "Distance of the trained weights from the initial ones."
     unit = "norms"
     direction = "lower"
+    needs_classes = False
     Config = DistanceTravelledConfig
 
     def __init__(self, config: DistanceTravelledConfig) -> None:

@@ -27,6 +27,7 @@ class Energy(CostMeasure[SpentConfig]):
     summary = "Energy of the GPU for a training, with initialising and a share of zoo and fit."
     unit = "kJ"
     direction = "lower"
+    needs_classes = False
     Config = SpentConfig
 
     def label(self) -> str:

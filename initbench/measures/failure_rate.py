@@ -18,6 +18,7 @@ class FailureRate(RecordMeasure[Config]):
     summary = "Share of trials that diverged or failed."
     unit = "fraction"
     direction = "lower"
+    needs_classes = False
 
     def of_record(self, record: Record) -> float:
         return 0.0

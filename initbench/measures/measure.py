@@ -34,6 +34,8 @@ class Measure(ABC, Generic[ConfigT]):
     summary: ClassVar[str]
     unit: str  # "fraction", "steps", ...; a configured variant may set its own in `__init__`
     direction: ClassVar[Direction]
+    needs_classes: ClassVar[bool] = True
+    """False for a measure that regressions have as well."""
     api_version: ClassVar[int] = API_VERSION
     Config: ClassVar[type[Config]] = Config
 

@@ -35,6 +35,7 @@ class NearestNeighbour(LayerMeasure[NearestNeighbourConfig]):
     summary = "Distance of generated weights to the nearest weights learnt from: 0 is a copy."
     unit = "zoo distances"
     direction = "higher"
+    needs_classes = False
     Config = NearestNeighbourConfig
 
     def __init__(self, config: NearestNeighbourConfig) -> None:

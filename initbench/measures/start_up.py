@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ from initbench.measures.layers import (
 from initbench.plugin.initialiser import Config
 
 if TYPE_CHECKING:
-    from initbench.probes.probe import Observation, Probe
+    from initbench.probes.probe import Checkpoint, Observation, Probe
     from initbench.store.record import Record
 
 
@@ -35,6 +35,15 @@ class StartUpConfig(ShownConfig, LayerConfig):
     """What is shown to the initial network, and which of its layers counts."""
 
 
+class VarianceConfig(StartUpConfig):
+    """What is shown to which network, and which of its layers counts."""
+
+    checkpoint: Annotated[
+        Literal["initial", "best", "last"],
+        Field(description="the weights that are looked at; those before training by default"),
+    ] = "initial"
+
+
 StartUpConfigT = TypeVar("StartUpConfigT", bound=StartUpConfig)
 
 
@@ -45,14 +54,20 @@ class StartUpMeasure(LayerMeasure[StartUpConfigT]):
         return start_up(self.config)
 
 
-class VarianceMeasure(StartUpMeasure[StartUpConfig]):
+class VarianceMeasure(StartUpMeasure[VarianceConfig]):
     """How unequal the variances are that the look has under the name of the measure."""
 
+    quantity: ClassVar[Literal["activations", "gradients"]]
+    """Whose variances they are; their histograms are shown as well."""
     unit = "powers of ten"
     layer_unit = "variance"
     direction = "lower"
     logarithmic = True
-    Config = StartUpConfig
+    needs_classes = False
+    Config = VarianceConfig
+
+    def probe(self) -> Probe:
+        return start_up(self.config, self.config.checkpoint)
 
     def by_layer(self, observation: Observation) -> dict[str, float]:
         return of_layers(observation, self.name)
@@ -60,12 +75,18 @@ class VarianceMeasure(StartUpMeasure[StartUpConfig]):
     def scores(self, observation: Observation) -> dict[str, float]:
         return spread(self.by_layer(observation))
 
+    def quantiles(self, observation: Observation) -> dict[str, list[float]]:
+        """Return the quantiles of the values of each layer, by name, in forward order."""
+        layers = self.by_layer(observation)
+        found = observation.tensors.get(f"{self.quantity.removesuffix('s')}_quantiles")
+        return {} if found is None else dict(zip(layers, found.tolist(), strict=True))
+
     def worst(self, record: Record) -> float | None:
-        return worst_start(record, math.inf)
+        return math.inf if self.config.checkpoint != "initial" else worst_start(record, math.inf)
 
 
-def start_up(config: ShownConfig) -> Probe:
+def start_up(config: ShownConfig, checkpoint: Checkpoint = "initial") -> Probe:
     """Return the look that a configuration asks for."""
     from initbench.probes.start_up import StartUp
 
-    return StartUp(config.batch, config.mode)
+    return StartUp(config.batch, config.mode, checkpoint)

@@ -28,6 +28,7 @@ class WeightNorm(LayerMeasure[WeightNormConfig]):
     summary = "Euclidean norm of the weights of a layer."
     unit = "norm"
     direction = "lower"
+    needs_classes = False
     Config = WeightNormConfig
 
     def probe(self) -> Probe:

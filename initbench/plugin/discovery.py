@@ -28,7 +28,10 @@ Unset or empty, all are used. The harness's own distribution is always among the
 HOOKS = "plugin"
 """The kind of an entry point that names a module which implements the hooks itself."""
 
-_KINDS = (*Kind, HOOKS)
+COMMAND = "command"
+"""The kind of an entry point that names a command of the terminal, made with click."""
+
+_KINDS = (*Kind, HOOKS, COMMAND)
 _TARGET = re.compile(r"(?P<module>\w+(\.\w+)*)(:(?P<object>\w+(\.\w+)*))?")
 
 

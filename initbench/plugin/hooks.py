@@ -7,7 +7,8 @@ One entry point of the group `initbench` provides one thing and is named `<kind>
 
 so that everything installed can be listed from metadata, without importing anything. An entry
 named `plugin.<name>` points at a module that implements the hooks below itself, for families of
-names that cannot be enumerated (`timm/resnet18`).
+names that cannot be enumerated (`timm/resnet18`); one named `command.<name>` at a command of the
+terminal.
 """
 
 from __future__ import annotations

@@ -138,6 +138,9 @@ class Initialiser(ABC, Generic[ConfigT]):
     initialiser is the digest of all source files of its distribution."""
     api_version: ClassVar[int] = API_VERSION
     Config: ClassVar[type[Config]] = Config
+    fits_zoo_only: ClassVar[bool] = False
+    """Whether `fit` depends on its sources alone. Its target is then what the networks of the first
+    zoo are: their model, data and recipe; all targets share the artifact."""
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config
@@ -160,6 +163,18 @@ class Initialiser(ABC, Generic[ConfigT]):
     def sources(self, target: Target) -> tuple[Source, ...]:
         """Declare what `fit` learns from; the harness provides it, once for all trials."""
         return ()
+
+    def fit_config(self) -> ConfigT:
+        """Return the configuration that `fit` is called with: this one, but for what it ignores.
+
+        Configurations that agree here share an artifact; with what is left out at its default,
+        those that differ in how they use an artifact do.
+        """
+        return self.config
+
+    def learns(self) -> bool:
+        """Say whether `initialise` needs what `fit` returns."""
+        return type(self).fit is not Initialiser.fit
 
     def fit(self, inputs: FitInputs) -> Artifact:
         """Learn from the declared sources; called once for an artifact, only if there are any."""

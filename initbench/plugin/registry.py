@@ -19,7 +19,7 @@ from initbench.plugin import hooks
 from initbench.plugin.code import code_of
 from initbench.plugin.configuration import configured, merged
 from initbench.plugin.contract import violations
-from initbench.plugin.discovery import HOOKS, Entry, discover, duplicate
+from initbench.plugin.discovery import COMMAND, HOOKS, Entry, discover, duplicate
 from initbench.plugin.guard import Outcome, contained
 from initbench.plugin.hooks import Kind, hookimpl
 from initbench.store.identity import canonical
@@ -65,7 +65,7 @@ class Registry:
         self._broken: list[str] = []
         self._manager = _manager()
         for entry in self._entries:
-            if entry.problem is None:
+            if entry.problem is None and entry.kind != COMMAND:
                 self._manager.register(self._adapter(entry), name=entry.title)
 
     @classmethod
@@ -248,7 +248,7 @@ class _EntryPoint:
     def initbench_provide(self, kind: str, name: str) -> _Provided | None:
         if (kind, name) != (self._entry.kind, self._entry.name):
             return None
-        return _Provided(self._call(lambda: _import(self._entry.target)), self._entry)
+        return _Provided(self._call(lambda: imported(self._entry.target)), self._entry)
 
 
 class _HookModule:
@@ -297,7 +297,7 @@ class _HookModule:
 
     def _imported(self) -> pluggy.PluginManager:
         manager = _manager()
-        manager.register(_import(self._entry.target), name=self._entry.name)
+        manager.register(imported(self._entry.target), name=self._entry.name)
         return manager
 
     def _tried(self, function: Callable[[], T]) -> T | None:
@@ -314,7 +314,7 @@ def _manager() -> pluggy.PluginManager:
     return manager
 
 
-def _import(target: str) -> Any:
+def imported(target: str) -> Any:
     """Return what a target names; below a mapping, a dot is followed by a key."""
     module, _, path = target.partition(":")
     thing = importlib.import_module(module)

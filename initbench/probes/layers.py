@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from initbench.models.anatomy import Layer, LayerKind
 from initbench.probes.probe import Observation
 
 if TYPE_CHECKING:
     import torch
 
     from initbench.data.device_data import DeviceData
+    from initbench.models.anatomy import Layer
 
 
 def layers_of(network: torch.nn.Module, data: DeviceData) -> list[Layer]:
@@ -22,12 +22,10 @@ def layers_of(network: torch.nn.Module, data: DeviceData) -> list[Layer]:
     """
     import torch
 
-    from initbench.models.tracing import anatomy
+    from initbench.models.layers import computing_layers
 
     first = torch.arange(2, device=data.device) % len(data.train)
-    found = anatomy(network, data.batch("train", first)[0])
-    layers = found if found.main is None else found.main
-    return [layer for layer in layers if layer.kind in (LayerKind.CONV, LayerKind.LINEAR)]
+    return computing_layers(network, data.batch("train", first)[0])
 
 
 def weights_of(network: torch.nn.Module, layers: list[Layer]) -> dict[str, torch.Tensor]:

@@ -1,4 +1,6 @@
-"""The start-up microscope: a network before its first step, with one batch of training images.
+"""The start-up microscope: a network with one batch of training images, before its first step.
+
+With another `checkpoint` it looks at a trained network in the same way.
 
 * Glorot & Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks",
   equations 8 and 9: at a good start, activations have the same variance in all layers, and so have
@@ -12,12 +14,13 @@ the summed loss, so that it does not depend on the size of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from initbench.models.layers import Moments, listening
 from initbench.probes.layers import by_layer, layers_of, nothing
-from initbench.probes.probe import Observation, Population, Probe, Subject
+from initbench.probes.probe import Checkpoint, Observation, Population, Probe, Subject
 from initbench.streams import Stream, generator
 
 if TYPE_CHECKING:
@@ -33,6 +36,12 @@ does, or its running ones, which say nothing yet (mean 0, variance 1)."""
 DIES = frozenset({"relu", "relu6"})
 """Activations whose output and gradient are zero below zero, so that a unit can be dead."""
 
+QUANTILES = 257
+"""So many quantiles of a layer are kept, at equal steps from the smallest value to the largest."""
+
+_SAMPLE = 65_536
+"""They are those of so many elements of a tensor, drawn at random, where it has more."""
+
 
 @dataclass(frozen=True)
 class StartUp(Probe):
@@ -43,37 +52,44 @@ class StartUp(Probe):
     sees them; dropout is off in both modes.
 
     The observation has, by layer: `activation_mean` and `activation_variance`, over images,
-    channels and positions; `gradient_variance`; and `dead_units`, the share of units that no
-    image activates. A unit is a channel, wherever in the image, or an output of a linear layer.
+    channels and positions; `gradient_variance`; of both the quantiles (layers, QUANTILES), from
+    which histograms of any width are made; and `dead_units`, the share of units that no image
+    activates. A unit is a channel, wherever in the image, or an output of a linear layer.
     A ReLU is called by the layer that came before it. Of the logits there are `logit_entropy`, the
     mean entropy of the predicted probabilities in nats, and `logit_std`, the mean over images of
     the deviation between classes.
     """
 
     name = "start_up"
+    version = "2"
     scope = "trial"
 
     batch: int = 128
     mode: Mode = "batch_statistics"
+    checkpoint: Checkpoint = "initial"
 
     def observe(self, population: Population) -> Observation:
         """Return what a batch does to the layers, and the loss's gradient on its way back."""
         (subject,) = population.subjects
-        network = subject.network("initial")
+        network = subject.network(self.checkpoint)
         if network is None:
-            return nothing("there is no initial network")
-        images, labels = self._images(subject, population.data)
+            return nothing(f"there is no {self.checkpoint} network")
         layers = layers_of(network, population.data)
         seen = _Seen()
-        logits = self._run(network, layers, images, labels, subject, seen)
+        logits = self._run(network, layers, subject, population.data, seen)
+        gradients = {name: x for name, x in seen.gradients.items() if x.some}
         return by_layer(
             {
-                "activation_mean": {name: m.mean for name, m in seen.activations.items()},
-                "activation_variance": {name: m.variance for name, m in seen.activations.items()},
-                "gradient_variance": {n: m.variance for n, m in seen.gradients.items() if m.count},
+                "activation_mean": {n: x.moments.mean for n, x in seen.activations.items()},
+                "activation_variance": {n: x.moments.variance for n, x in seen.activations.items()},
+                "gradient_variance": {n: x.moments.variance for n, x in gradients.items()},
                 "dead_units": {n: 1 - x.double().mean() for n, x in seen.active.items()},
             },
-            _of_logits(logits),
+            {
+                **_of_logits(logits),
+                "activation_quantiles": _quantiles(seen.activations),
+                "gradient_quantiles": _quantiles(gradients),
+            },
             notes=_not_seen(layers, seen),
         )
 
@@ -88,73 +104,68 @@ class StartUp(Probe):
         self,
         network: torch.nn.Module,
         layers: list[Layer],
-        images: torch.Tensor,
-        labels: torch.Tensor,
         subject: Subject,
+        data: DeviceData,
         seen: _Seen,
     ) -> torch.Tensor:
         import torch
-        import torch.nn.functional as F
 
         from initbench.training.evaluation import evaluating
         from initbench.training.numerics import reproducible
+        from initbench.training.objectives import objective_of
 
-        for layer in layers:
-            network.get_submodule(layer.name).register_forward_hook(seen.hook(layer.name))
+        images, labels = self._images(subject, data)
         smoothing = float(subject.record.identity["recipe"]["label_smoothing"])
+        objective = objective_of(data)
         with (
-            reproducible(subject.seed, images.device),
+            reproducible(subject.seed, data.device),
             evaluating(network, self.mode == "batch_statistics"),
             torch.enable_grad(),
+            listening(network, layers, seen.response, seen.gradient),
         ):
             with _watching(seen):
                 logits: torch.Tensor = network(images)
-            F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum").backward()
+            objective.losses(logits, labels, smoothing).sum().backward()
         return logits.detach()
 
 
 @dataclass
-class _Moments:
-    """Mean and variance of all elements of some tensors."""
+class _Passed:
+    """What passed a layer in one direction: moments of all its elements, and some of them."""
 
-    count: int = 0
-    total: float = 0.0
-    squares: float = 0.0
+    moments: Moments = field(default_factory=Moments)
+    some: list[torch.Tensor] = field(default_factory=list)
 
     def add(self, tensor: torch.Tensor) -> None:
-        numbers = tensor.detach().double()
-        self.count += numbers.numel()
-        self.total += numbers.sum().item()
-        self.squares += numbers.square().sum().item()
+        import torch
 
-    @property
-    def mean(self) -> float:
-        return self.total / self.count
-
-    @property
-    def variance(self) -> float:
-        return max(self.squares / self.count - self.mean**2, 0.0)  # NaN stays NaN
+        self.moments.add(tensor)
+        numbers = tensor.detach().flatten()
+        if len(numbers) > _SAMPLE:
+            draws = torch.Generator().manual_seed(len(numbers))
+            chosen = torch.randint(len(numbers), (_SAMPLE,), generator=draws)
+            numbers = numbers[chosen.to(numbers.device)]
+        self.some.append(numbers)
 
 
 @dataclass
 class _Seen:
     """What passes by while a batch goes through a network; layers in the order of their calls."""
 
-    activations: dict[str, _Moments] = field(default_factory=dict)
-    gradients: dict[str, _Moments] = field(default_factory=dict)
+    activations: dict[str, _Passed] = field(default_factory=dict)
+    gradients: dict[str, _Passed] = field(default_factory=dict)
     active: dict[str, torch.Tensor] = field(default_factory=dict)  # by ReLU: one truth a unit
     _last_layer: str = "images"
 
-    def hook(self, name: str) -> Callable[[torch.nn.Module, Any, torch.Tensor], None]:
-        """Return the forward hook of the layer `name`."""
+    def response(self, layer: Layer, output: torch.Tensor, weight: torch.Tensor | None) -> None:
+        """Note what a layer puts out."""
+        self._last_layer = layer.name
+        self.activations.setdefault(layer.name, _Passed()).add(output)
+        self.gradients.setdefault(layer.name, _Passed())
 
-        def look(module: torch.nn.Module, inputs: Any, output: torch.Tensor) -> None:
-            self._last_layer = name
-            self.activations.setdefault(name, _Moments()).add(output)
-            if output.requires_grad:
-                output.register_hook(self.gradients.setdefault(name, _Moments()).add)
-
-        return look
+    def gradient(self, layer: Layer, gradient: torch.Tensor) -> None:
+        """Note the gradient that comes back to a layer."""
+        self.gradients[layer.name].add(gradient)
 
     def rectified(self, output: torch.Tensor) -> None:
         """Note which units a ReLU lets through."""
@@ -184,6 +195,15 @@ def _watching(seen: _Seen) -> Any:
             return result
 
     return Watching()
+
+
+def _quantiles(passed: Mapping[str, _Passed]) -> torch.Tensor:
+    """Return the quantiles of each layer, a row each; NaN where one of its values is."""
+    import torch
+
+    shares = torch.linspace(0, 1, QUANTILES, dtype=torch.float64)
+    rows = [torch.cat(x.some).double().cpu().quantile(shares) for x in passed.values()]
+    return torch.stack(rows) if rows else torch.empty(0, QUANTILES, dtype=torch.float64)
 
 
 def _of_logits(logits: torch.Tensor) -> dict[str, torch.Tensor]:

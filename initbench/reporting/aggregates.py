@@ -115,7 +115,7 @@ class _Blocks:
 
     @cached_property
     def yardsticks(self) -> list[float | None]:
-        return [yardstick(block) for block in self.values]
+        return [yardstick(x) if np.isfinite(x).all() else None for x in self.values]
 
     @cached_property
     def scores(self) -> list[Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def layer_band(measure: Measure[Any], label: str, cell: Cell) -> LayerBand | Non
     if not trials:
         return None
     layers = list(dict.fromkeys(name for by_layer in trials for name in by_layer))
-    spread = [_quartiles([t[name] for t in trials if name in t]) for name in layers]
+    spread = [quartiles([t[name] for t in trials if name in t]) for name in layers]
     low, median, high = (list(numbers) for numbers in zip(*spread, strict=True))
     return LayerBand(
         **cell.names,
@@ -42,8 +43,10 @@ def layer_band(measure: Measure[Any], label: str, cell: Cell) -> LayerBand | Non
     )
 
 
-def _quartiles(numbers: list[float]) -> tuple[float | None, ...]:
-    """Return first quartile, median and third quartile, None where not finite."""
+def quartiles(numbers: Sequence[float]) -> tuple[float | None, ...]:
+    """Return first quartile, median and third quartile, None where not finite or of nothing."""
+    if not numbers:
+        return None, None, None
     with np.errstate(invalid="ignore"):
         quartiles = np.quantile(numbers, [0.25, 0.5, 0.75])
     return tuple(float(x) if math.isfinite(x) else None for x in quartiles)

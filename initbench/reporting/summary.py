@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from initbench.measures.measure import Measure
 from initbench.reporting.aggregates import aggregates
 from initbench.reporting.cells import Cell, cells_of
 from initbench.reporting.comparisons import comparisons
-from initbench.reporting.curves import band
+from initbench.reporting.curves import band, losses
+from initbench.reporting.histograms import layer_histograms
 from initbench.reporting.layers import layer_band
 from initbench.reporting.ledger import Ledger, coverage
 from initbench.reporting.observed import Observed
 from initbench.reporting.published import beside_published
 from initbench.reporting.rows import population_row, row
-from initbench.results import Aggregates, Comparison, DatasetFacts, LayerBand, Row, SuiteResults
+from initbench.reporting.watched import last_layer, layers_over_training
+from initbench.results import (
+    Aggregates,
+    Comparison,
+    DatasetFacts,
+    LayerBand,
+    LayerHistograms,
+    LayersOverTraining,
+    Row,
+    SuiteResults,
+)
 from initbench.store.artifact import StoredArtifact
 from initbench.store.manifest import SuiteManifest
 from initbench.store.record import Record, TrialStatus
@@ -25,6 +37,8 @@ from initbench.store.record import Record, TrialStatus
 if TYPE_CHECKING:
     from initbench.plugin.registry import Registry
     from initbench.store.store import Store
+
+T = TypeVar("T")
 
 
 def results_of(store: Store, manifest: SuiteManifest, registry: Registry) -> SuiteResults:
@@ -63,15 +77,18 @@ def summarise(
     rows: list[Row] = []
     compared: list[Comparison] = []
     across: list[Aggregates | None] = []
-    bands: list[LayerBand] = []
+    bands: list[LayerBand | None] = []
+    histograms: list[LayerHistograms | None] = []
+    over_training: list[LayersOverTraining | None] = []
     for measure, choice in zip(measures, manifest.measures, strict=True):
         seen = [cell for cell in cells if choice.taken_on(cell.dataset)]
         rows += [row(measure, choice.label, cell, manifest.confidence) for cell in seen]
         populations = [population_row(measure, choice.label, cell) for cell in seen]
         rows += [found for found in populations if found is not None]
         compared += comparisons(manifest, seen, measure, choice.label)
-        found_bands = [layer_band(measure, choice.label, cell) for cell in seen]
-        bands += [found for found in found_bands if found is not None]
+        bands += [layer_band(measure, choice.label, cell) for cell in seen]
+        histograms += [layer_histograms(measure, choice.label, cell) for cell in seen]
+        over_training += [layers_over_training(measure, choice.label, cell) for cell in seen]
         across += [aggregates(manifest, seen, measure, choice.label)]
     references = {(c.model, c.dataset): c for c in cells if c.initialiser == manifest.reference}
     with_reference = [c for c in compared if c.reference == manifest.reference]
@@ -91,7 +108,7 @@ def summarise(
         command=manifest.command,
         rows=rows,
         comparisons=with_reference,
-        curves=[b for b in map(band, cells) if b is not None],
+        curves=_present(map(band, cells)),
         coverage=[c for c in map(coverage, cells) if c is not None],
         cost=[
             ledger.cost(cell, references.get((cell.model, cell.dataset)), rows) for cell in cells
@@ -106,13 +123,21 @@ def summarise(
         environment=environment,
         notes=[*_notes(manifest, records, cells, environment), *_on_probes(observed)],
         margins=dict(manifest.margins),
-        layers=bands,
+        layers=_present(bands),
+        histograms=_present(histograms),
+        layers_over_training=_present(over_training),
+        last_layers=_present(map(last_layer, cells)),
+        losses=_present(map(losses, cells)),
         beside=beside,
         claims=claims,
-        aggregates=[found for found in across if found is not None],
+        aggregates=_present(across),
         family=manifest.family,
         between_others=[c for c in compared if c.reference != manifest.reference],
     )
+
+
+def _present(found: Iterable[T | None]) -> list[T]:
+    return [x for x in found if x is not None]
 
 
 def _failures(manifest: SuiteManifest, records: Mapping[str, Record]) -> list[dict[str, Any]]:
@@ -190,6 +215,10 @@ def _notes(
         yield f"reduced: profile{profile} is smaller than the experiment that the suite describes"
     for label, how in manifest.not_installed.items():
         yield f"`{label}` is not in this run: {how}"
+    for cited in manifest.initialisers:
+        if cited.own_recipe:
+            changes = json.dumps(cited.own_recipe, ensure_ascii=False)
+            yield f"`{cited.label}` is trained by a recipe of its own: {changes}"
     for note in manifest.datasets:
         yield from (f"{note.label}: {remark}" for remark in note.remarks)
     missing, lost = sum(c.missing for c in cells), sum(c.lost for c in cells)

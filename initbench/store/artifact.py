@@ -1,4 +1,4 @@
-"""Stored artifacts: fitted states, prepared data and observations, by key."""
+"""Stored artifacts: fitted states, prepared data, observations and foreign zoos, by key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ARTIFACT_FORMAT = 1
 
 
 class StoredArtifact(BaseModel):
-    """A fitted state, prepared data set or observation: whole or absent.
+    """A fitted state, prepared data set, observation or foreign zoo: whole or absent.
 
     Its tensors lie in `blob`.
     """
@@ -21,7 +21,7 @@ class StoredArtifact(BaseModel):
 
     format: int = ARTIFACT_FORMAT
     key: str
-    kind: Literal["fit", "data", "observation"]
+    kind: Literal["fit", "data", "observation", "foreign_zoo"]
     identity: dict[str, Any]
     status: TrialStatus
     failure: Failure | None = None

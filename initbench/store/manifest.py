@@ -28,6 +28,7 @@ class InitialiserNote(_Part):
     url: str | None
     distribution: str
     distribution_version: str
+    own_recipe: dict[str, Any] = {}  # changes to the recipe of the others
 
 
 class DatasetNote(_Part):

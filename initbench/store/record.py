@@ -44,6 +44,22 @@ class Curve(_Part):
     values: list[float | None]  # None where the value was not finite or not defined
 
 
+class LayerCurves(_Part):
+    """What was seen of each layer over training, where the recipe watches layers.
+
+    The quantities are `weight_mean`, `weight_std`, `activation_mean`, `activation_variance`,
+    `gradient_mean`, `gradient_variance` and `gradient_norm`.
+    """
+
+    layers: list[str]  # in forward order
+    steps: list[
+        int
+    ]  # of the evaluations, as on a `Curve`; those of a trial that diverged end early
+    epochs: list[float]
+    values: dict[str, list[list[float | None]]]
+    """By quantity: a list for each layer, with a number for each evaluation."""
+
+
 class Cost(_Part):
     """What a trial used, summed over its attempts."""
 
@@ -97,8 +113,10 @@ class Record(_Part):
     status: TrialStatus
     failure: Failure | None = None
     curves: dict[str, Curve] = {}
+    layers: LayerCurves | None = None
     final: dict[str, float] = {}
     best_index: int | None = None  # of the evaluation whose checkpoint is `best`
+    kept_epochs: list[int] = []  # whose weights are kept too, in this order
     coverage: list[CoverageRow] = []
     streams: Streams | None = None
     cost: Cost  # of training
@@ -108,7 +126,8 @@ class Record(_Part):
     environment: dict[str, Any]
     classes: int = 0  # for the scoring rule of failures: chance accuracy
     budget_steps: int = 0  # optimiser steps of a complete run; lost trials, never scored, have 0
-    weights: Blob | None = None  # safetensors with `best.` and `last.` before each name
+    weights: Blob | None = None
+    """Safetensors with `best.`, `last.` and, (epochs, ...), `kept.` before each name."""
     attempts: int = 1
     attempt_notes: list[str] = []  # where an attempt went on from, and why one could not
     notes: list[str] = []

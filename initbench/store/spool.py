@@ -32,7 +32,8 @@ class Spool:
     def put_record(self, record: Record, weights: Mapping[str, torch.Tensor] | None = None) -> Path:
         """Write a record and its weights; return the file that `StoreWriter.adopt` takes.
 
-        `weights` is flat, its names start with `best.` or `last.`; `record.weights` is filled in.
+        `weights` is flat, its names start with `best.`, `last.` or `kept.`; `record.weights` is
+        filled in.
         Raises StoreError if it cannot be written or is no record that the store would take.
         """
         blob = self._put_tensors(weights)

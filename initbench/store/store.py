@@ -119,9 +119,18 @@ class Store:
         self, record: Record, checkpoint: Literal["best", "last"]
     ) -> dict[str, torch.Tensor]:
         """Return the state dictionary of a checkpoint, verified, as views of the mapped file."""
-        if record.weights is None:
-            raise StoreError(f"trial `{record.key}` ({record.status}) left no weights")
-        return self._tensors(record.weights, prefix=f"{checkpoint}.")
+        return self._tensors(_weights_of(record), prefix=f"{checkpoint}.")
+
+    def states(self, record: Record) -> dict[str, dict[str, torch.Tensor]]:
+        """Return all weights of a trial as `weights` does: `best`, `last` and `kept`.
+
+        Those of `kept` are (epochs, ...), one of each of the record's `kept_epochs`.
+        """
+        states: dict[str, dict[str, torch.Tensor]] = {"best": {}, "last": {}, "kept": {}}
+        for name, tensor in self._tensors(_weights_of(record), prefix="").items():
+            which, _, own = name.partition(".")
+            states[which][own] = tensor
+        return states
 
     def artifact(self, key: str) -> StoredArtifact | None:
         """Return the description of a fitted state or prepared data set, or None."""
@@ -200,6 +209,15 @@ class StoreWriter(Store):
         A record that is there already stays, unless it is lost or its weights are gone.
         """
         kept = self._adopt(self._spool.put_record(record, weights), Record, record.key)
+        _discard(self._spool.folder)
+        return kept
+
+    def commit_artifact(
+        self, artifact: StoredArtifact, tensors: Mapping[str, torch.Tensor]
+    ) -> StoredArtifact:
+        """Store an artifact and its tensors; return what the store now holds under its key."""
+        spooled = self._spool.put_artifact(artifact, tensors)
+        kept = self._adopt(spooled, StoredArtifact, artifact.key)
         _discard(self._spool.folder)
         return kept
 
@@ -351,6 +369,12 @@ class StoreWriter(Store):
     def _free_place(self, name: str) -> Path:
         places = (self.paths.quarantine / f"{name}.{i}" for i in itertools.count(1))
         return next(place for place in places if not place.exists())
+
+
+def _weights_of(record: Record) -> Blob:
+    if record.weights is None:
+        raise StoreError(f"trial `{record.key}` ({record.status}) left no weights")
+    return record.weights
 
 
 def _blob(outcome: Outcome) -> Blob | None:

@@ -7,7 +7,7 @@ measures look at afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -26,12 +26,20 @@ from initbench.suite.fittings import Fittings
 from initbench.suite.observations import Observations
 from initbench.suite.plan import Plan
 from initbench.suite.planned_data import Identify, PlannedData
-from initbench.suite.recipes import place_of_recipe, recipe_for
+from initbench.suite.recipes import place_of_recipe, recipe_for, why_not_on
 from initbench.suite.resolve import how_to_install
-from initbench.suite.schema import Choice, MeasureChoice, PlacedChoice, label_of
+from initbench.suite.schema import (
+    Choice,
+    InitialiserChoice,
+    MeasureChoice,
+    PlacedChoice,
+    label_of,
+)
 from initbench.suite.trial import DataReference, Reference, Trial
 
 if TYPE_CHECKING:
+    from initbench.data.dataset import DataSet
+    from initbench.measures.measure import Measure
     from initbench.models.anatomy import Anatomy
     from initbench.models.model import Model
     from initbench.plugin.registry import Registry, Resolved
@@ -129,19 +137,19 @@ class _Expansion:
         measures: list[_Resolved],
     ) -> None:
         """Register the trials on one model and data set, and what measures look at there."""
-        recipe = self._recipe(model, dataset)
         data = self._data(dataset, model.thing)
         with self._at(model.path):
             anatomy = self.planned.anatomy(model.thing, model.reference, dataset.thing, data.size)
         for initialiser in initialisers:
             self._check_support(initialiser, model, anatomy)
+        recipes = {x.label: self._recipe(dataset, model, x) for x in initialisers}
         artifacts = {
             initialiser.label: self.fittings.key(
                 initialiser.thing,
                 initialiser.reference,
                 (model.thing, model.reference),
                 (dataset.thing, data),
-                recipe,
+                recipes[initialiser.label],
                 anatomy,
             )
             for initialiser in initialisers
@@ -149,7 +157,7 @@ class _Expansion:
         entries = []
         # Seeds first: an interrupted run then has about as many trials of each initialiser.
         for seed, initialiser in product(self.loaded.seeds, initialisers):
-            artifact = artifacts[initialiser.label]
+            recipe, artifact = recipes[initialiser.label], artifacts[initialiser.label]
             trial = Trial(initialiser.reference, model.reference, data, recipe, seed, artifact)
             self.trials[trial.key] = trial
             entries.append(
@@ -165,17 +173,20 @@ class _Expansion:
         self.entries += entries
         for measure in measures:
             with self._at(measure.path):
-                if misfit := measure.thing.misfit(recipe):
-                    raise UserError(f"measure `{measure.thing.label()}`: {misfit}")
+                _check_measure(measure.thing, dataset.thing, recipes.values())
                 self.observations.add(
                     measure.thing, measure.reference, dataset.thing, data, entries
                 )
 
-    def _recipe(self, model: _Resolved, dataset: _Resolved) -> dict[str, Any]:
-        choice = recipe_for(self.loaded.suite.recipe, dataset.choice, model.choice)
-        place = place_of_recipe((dataset.position, dataset.choice), (model.position, model.choice))
-        with self._at(place):
+    def _recipe(
+        self, dataset: _Resolved, model: _Resolved, initialiser: _Resolved
+    ) -> dict[str, Any]:
+        saying = (dataset, model, initialiser)
+        choice = recipe_for(self.loaded.suite.recipe, *(x.choice for x in saying))
+        with self._at(place_of_recipe(*((x.path, x.choice) for x in saying))):
             recipe = self.registry.recipe(choice.name, choice.config, choice.scale)
+            if reason := why_not_on(recipe, dataset.thing):
+                raise UserError(f"recipe: {reason}")
         return recipe.model_dump(mode="json")
 
     def _initialisers(self) -> list[_Resolved]:
@@ -260,6 +271,8 @@ class _Expansion:
     def _note(self, resolved: _Resolved) -> InitialiserNote:
         thing, reference = resolved.thing, resolved.reference
         entry = self.registry.load("initialiser", reference.name).entry
+        choice = resolved.choice
+        assert isinstance(choice, InitialiserChoice)
         return InitialiserNote(
             label=resolved.label,
             name=reference.name,
@@ -270,6 +283,9 @@ class _Expansion:
             url=thing.citation.url,
             distribution=reference.code.distribution,
             distribution_version=entry.version,
+            own_recipe=choice.own_recipe.model_dump(mode="json", exclude_unset=True)
+            if choice.own_recipe
+            else {},
         )
 
     def _check_margins(self, manifest: SuiteManifest) -> None:
@@ -281,6 +297,21 @@ class _Expansion:
                         f"`{name}` is no measure of this suite; expected one of "
                         + ", ".join(f"`{label}`" for label in labels)
                     )
+
+
+def _check_measure(
+    measure: Measure[Any], dataset: DataSet[Any], recipes: Iterable[Mapping[str, Any]]
+) -> None:
+    """Raise UserError where trials on a data set, by any of these recipes, lack a measure."""
+    if measure.needs_classes and dataset.task != "classification":
+        raise UserError(
+            f"measure `{measure.label()}` needs classes, but `{dataset.name}` is a "
+            f"{dataset.task}; choose `test_loss` or `train_loss`, or say under `only_on` for "
+            "which data sets it is meant"
+        )
+    for recipe in recipes:
+        if misfit := measure.misfit(recipe):
+            raise UserError(f"measure `{measure.label()}`: {misfit}")
 
 
 def _note_of(measure: _Resolved) -> MeasureNote:

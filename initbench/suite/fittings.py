@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from initbench.errors import PluginError
+from initbench.plugin.configuration import merged
 from initbench.plugin.guard import contained
 from initbench.plugin.initialiser import Target
 from initbench.plugin.sources import Source, ZooSource
@@ -57,7 +58,11 @@ class Fittings:
         if not sources:
             return None
         trees = [self._source_tree(s, model, data, recipe, depth) for s in sources]
-        fitting = Fitting(reference, model[1], data[1], recipe, trees)
+        fitted_as = replace(reference, config=_fit_config(initialiser))
+        fitting = Fitting(fitted_as, model[1], data[1], recipe, trees)
+        if initialiser.fits_zoo_only and fitting.zoo_trials:
+            first = self.zoo_trials[fitting.zoo_trials[0]]
+            fitting = replace(fitting, model=first.model, data=first.data, recipe=first.recipe)
         self.fittings[fitting.key] = fitting
         return fitting.key
 
@@ -69,42 +74,80 @@ class Fittings:
         target_recipe: dict[str, Any],
         depth: int,
     ) -> dict[str, Any]:
-        model, dataset = target_model, target_data[0]
-        data = target_data[1]
+        model, (dataset, data) = target_model, target_data
         if isinstance(source, ZooSource) and source.model is not None:
-            other = self.registry.model(source.model, source.model_config)
-            model = (other.thing, other.reference)
+            model = self._model(source.model, source.model_config)
         if source.dataset is not None:
-            chosen = self.registry.dataset(source.dataset, source.dataset_config)
-            dataset = chosen.thing
-            size = model[0].image_size() or dataset.native_size
-            choice = Choice.model_validate({"name": source.dataset, **source.dataset_config})
-            data = self.planned.register(dataset, chosen.reference, size, label_of(choice))
+            dataset, data = self._data(source.dataset, source.dataset_config, model[0])
         if not isinstance(source, ZooSource):
             return {"kind": "data", "data": data.tree()}
         recipe = self._zoo_recipe(source, target_recipe)
+        trials = self._trials(source, model, (dataset, data), recipe, depth)
+        self.zoo_trials |= {trial.key: trial for trial in trials}
+        return {"kind": "zoo", "trials": [trial.key for trial in trials]}
+
+    def zoo(self, source: ZooSource) -> list[Trial]:
+        """Return the trials of a zoo whose source names model, data set and recipe.
+
+        They are the same that an initialiser with this source learns from.
+        """
+        if source.model is None or source.dataset is None or source.recipe is None:
+            raise ValueError("a zoo without a target names its model, data set and recipe")
+        model = self._model(source.model, source.model_config)
+        data = self._data(source.dataset, source.dataset_config, model[0])
+        return self._trials(source, model, data, self._zoo_recipe(source, {}), depth=0)
+
+    def _model(self, name: str, config: Mapping[str, Any]) -> tuple[Model[Any], Reference]:
+        chosen = self.registry.model(name, config)
+        return chosen.thing, chosen.reference
+
+    def _data(
+        self, name: str, config: Mapping[str, Any], model: Model[Any]
+    ) -> tuple[DataSet[Any], DataReference]:
+        chosen = self.registry.dataset(name, config)
+        size = model.image_size() or chosen.thing.native_size
+        label = label_of(Choice.model_validate({"name": name, **config}))
+        return chosen.thing, self.planned.register(chosen.thing, chosen.reference, size, label)
+
+    def _trials(
+        self,
+        source: ZooSource,
+        model: tuple[Model[Any], Reference],
+        data: tuple[DataSet[Any], DataReference],
+        recipe: dict[str, Any],
+        depth: int,
+    ) -> list[Trial]:
+        """Return the trials of a zoo, and register what their initialiser must learn first."""
         start = self.registry.initialiser(source.initialiser, source.initialiser_config)
-        anatomy = self.planned.anatomy(model[0], model[1], dataset, data.size)
-        artifact = self.key(
-            start.thing, start.reference, model, (dataset, data), recipe, anatomy, depth + 1
-        )
-        keys = []
-        for seed in range(source.first_seed, source.first_seed + source.count):
-            trial = Trial(start.reference, model[1], data, recipe, seed, artifact)
-            self.zoo_trials[trial.key] = trial
-            keys.append(trial.key)
-        return {"kind": "zoo", "trials": keys}
+        anatomy = self.planned.anatomy(model[0], model[1], data[0], data[1].size)
+        artifact = self.key(start.thing, start.reference, model, data, recipe, anatomy, depth + 1)
+        return [
+            Trial(start.reference, model[1], data[1], recipe, seed, artifact)
+            for seed in range(source.first_seed, source.first_seed + source.count)
+        ]
 
     def _zoo_recipe(self, source: ZooSource, target_recipe: dict[str, Any]) -> dict[str, Any]:
+        """Return the recipe of a zoo, which keeps what it keeps and what the source asks for."""
         if source.recipe is None:
-            return target_recipe
-        if isinstance(source.recipe, str):
+            name, config = None, target_recipe
+        elif isinstance(source.recipe, str):
             name, config = source.recipe, {}
         else:
             config = dict(source.recipe)
             name = config.pop("name", None)
-        tree: dict[str, Any] = self.registry.recipe(name, config).model_dump(mode="json")
+        recipe = self.registry.recipe(name, config)
+        if source.checkpoints:
+            kept = sorted({*recipe.evaluation.kept_epochs, *source.checkpoints})
+            kept_too = merged(recipe.model_dump(mode="json"), {"evaluation": {"kept_epochs": kept}})
+            recipe = self.registry.recipe(None, kept_too)
+        tree: dict[str, Any] = recipe.model_dump(mode="json")
         return tree
+
+
+def _fit_config(initialiser: Initialiser[Any]) -> dict[str, Any]:
+    config = contained(initialiser.fit_config).result(f"`fit_config` of `{initialiser.name}`")
+    tree: dict[str, Any] = config.model_dump(mode="json")
+    return tree
 
 
 def target_of(

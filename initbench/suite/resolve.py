@@ -31,12 +31,17 @@ def complaints(loaded: LoadedSuite, registry: Registry) -> Iterator[str]:
             if isinstance(choice, InitialiserChoice) and how_to_install(choice, registry):
                 continue
             yield from _complaint(loaded, (section, i), resolve, choice.name, choice.config)
-    for dataset, model in product(enumerate(suite.datasets), enumerate(suite.models)):
-        if not model[1].is_on(label_of(dataset[1])):
+    initialisers = {i: x for i, x in enumerate(suite.initialisers) if x.own_recipe is not None}
+    for (d, dataset), (m, model) in product(enumerate(suite.datasets), enumerate(suite.models)):
+        label = label_of(dataset)
+        if not model.is_on(label):
             continue
-        recipe = recipe_for(suite.recipe, dataset[1], model[1])
-        place = place_of_recipe(dataset, model)
-        yield from _complaint(loaded, place, registry.recipe, recipe.name, recipe.config)
+        both = ((("datasets", d), dataset), (("models", m), model))
+        own = [(("initialisers", i), x) for i, x in initialisers.items() if x.is_on(label)]
+        for saying in (both, *[(*both, one) for one in own]):
+            recipe = recipe_for(suite.recipe, *(choice for _, choice in saying))
+            place = place_of_recipe(*saying)
+            yield from _complaint(loaded, place, registry.recipe, recipe.name, recipe.config)
 
 
 def how_to_install(choice: InitialiserChoice, registry: Registry) -> str | None:

@@ -87,17 +87,6 @@ class PlacedChoice(Choice):
         return self.only_on is None or dataset in self.only_on
 
 
-class InitialiserChoice(PlacedChoice):
-    """An initialiser, and the package that brings it where that is not taken for granted."""
-
-    plugin: Name | None = Field(
-        default=None,
-        description="The pip package that provides it. Where it is not installed, the rest of the "
-        "suite runs without this initialiser, and says so.",
-        examples=["initbench-ghn"],
-    )
-
-
 class RecipeChoice(_Configured):
     """A shipped recipe by name, with changes as further keys, or a whole recipe without `name`."""
 
@@ -107,6 +96,25 @@ class RecipeChoice(_Configured):
         description="The share of its length to train for: epochs, milestones, warm-up and the "
         "time between evaluations shrink together.",
         examples=[0.1],
+    )
+
+
+class InitialiserChoice(PlacedChoice):
+    """An initialiser, the package that brings it, and a recipe where it needs one of its own."""
+
+    own_recipe: RecipeChoice | None = Field(
+        default=None,
+        description="Changes to the recipe for this initialiser alone, such as the rate that was "
+        "found best for it. They go before what models and data sets say, and stand beside its "
+        "name in the results.",
+        examples=[{"optimiser": {"lr": 0.001}}],
+    )
+
+    plugin: Name | None = Field(
+        default=None,
+        description="The pip package that provides it. Where it is not installed, the rest of the "
+        "suite runs without this initialiser, and says so.",
+        examples=["initbench-ghn"],
     )
 
 
@@ -304,7 +312,8 @@ class Suite(_Strict):
         description="What is compared.", examples=[["default", {"name": "he", "mode": "fan_out"}]]
     )
     recipe: RecipeChoice = Field(
-        description="How networks are trained: the same for all initialisers.",
+        description="How networks are trained: the same for all initialisers that say nothing "
+        "else.",
         examples=["digits_quick"],
     )
     seeds: Seeds

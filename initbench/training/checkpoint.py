@@ -19,7 +19,7 @@ from initbench.store.checkpoint import CheckpointFile
 from initbench.store.environment import environment, scrub
 from initbench.store.record import Cost
 from initbench.training.evaluation import Scores
-from initbench.training.outcome import History, Point
+from initbench.training.outcome import History, Point, stacked, unstacked
 
 CHECKPOINT_SECONDS = 60.0
 """Seconds of training between two checkpoints, unless the user wants others."""
@@ -49,6 +49,7 @@ class Snapshot:
     history: History
     scaler: dict[str, int | float]  # state of the GradScaler; empty where none is used
     cost: Cost  # so far, earlier attempts included
+    memory: Tensors  # what a kind of training keeps of its own
     network: Tensors  # parameters and buffers, as `network_state` has them
     optimiser: Sequence[Tensors]  # the state of each trainable parameter, in order
     generators: Tensors  # states of torch's global generators (dropout), by type of device
@@ -213,10 +214,11 @@ class Part(BaseModel):
 
 class _Evaluation(Part):
     step: int
-    accuracy: Number
+    accuracy: Number | None
     loss: Number
     train_loss: Number | None
     learning_rate: Number | None
+    layers: dict[str, list[Number]] = {}
 
 
 class _Description(Part):
@@ -231,6 +233,7 @@ class _Description(Part):
     numbers: dict[str, Number]
     evaluations: list[_Evaluation]
     best_index: int
+    kept_epochs: list[int] = []
     scaler: dict[str, int | float]
     cost: Cost
 
@@ -253,16 +256,20 @@ def _description_and_tensors(
                 loss=point.validation.loss,
                 train_loss=point.train_loss,
                 learning_rate=point.learning_rate,
+                layers=point.layers,
             )
             for point in snapshot.history.points
         ],
         best_index=snapshot.history.best_index,
+        kept_epochs=list(snapshot.history.kept),
         scaler=snapshot.scaler,
         cost=snapshot.cost,
     )
     groups = {
+        "memory": snapshot.memory,
         "network": snapshot.network,
         "best": snapshot.history.best,
+        "kept": stacked(list(snapshot.history.kept.values())),
         "generators": snapshot.generators,
         **{f"optimiser{i}": state for i, state in enumerate(snapshot.optimiser)},
     }
@@ -306,20 +313,23 @@ def _restored(
         numbers=kept.numbers,
         history=History(
             points=[
-                Point(x.step, Scores(x.accuracy, x.loss), x.train_loss, x.learning_rate)
+                Point(x.step, Scores(x.accuracy, x.loss), x.train_loss, x.learning_rate, x.layers)
                 for x in kept.evaluations
             ],
             best_index=kept.best_index,
             best=group(tensors, "best"),
+            kept=unstacked(group(tensors, "kept"), kept.kept_epochs),
         ),
         scaler=kept.scaler,
         cost=kept.cost,
+        memory=group(tensors, "memory"),
         network=group(tensors, "network"),
         optimiser=[group(tensors, f"optimiser{i}") for i in range(len(trainable))],
         generators=group(tensors, "generators"),
     )
     alike = shapes(snapshot.network) == shapes(network_state(network))
-    if not alike or shapes(snapshot.history.best) != shapes(network.state_dict()):
+    states = [snapshot.history.best, *snapshot.history.kept.values()]
+    if not alike or any(shapes(state) != shapes(network.state_dict()) for state in states):
         raise CorruptRecordError("it is one of another network")
     return snapshot, kept.notes
 

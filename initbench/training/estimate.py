@@ -86,7 +86,7 @@ def seconds_per_stacked_step(
     batches = 2
     data = _random_images(shape, count=batches * recipe.batch_size)
     copies = [Member(copy.deepcopy(network), seed) for seed in range(members)]
-    alike = recipe.model_copy(update={"schedule": Constant()})
+    alike = recipe.model_copy(update={"schedule": Constant(), "continual": None})
     with _one_thread(), reproducible(0, data.device):
         if why_not_stackable(copies, data, alike) is not None:
             return None
@@ -105,7 +105,8 @@ def seconds_per_stacked_step(
 def _measuring(network: torch.nn.Module, shape: DataShape, recipe: Recipe) -> Iterator[Run]:
     """Give a run of a copy of `network` on random images, on one thread."""
     data = _random_images(shape, count=recipe.batch_size)
-    alike = recipe.model_copy(update={"schedule": Constant()})  # the real one is for more steps
+    # The real schedule, and the tasks, are for more steps.
+    alike = recipe.model_copy(update={"schedule": Constant(), "continual": None})
     with _one_thread(), reproducible(0, data.device):
         yield Run(Member(copy.deepcopy(network), seed=0), data, alike)
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from initbench.data.dataset import SplitName
 from initbench.data.device_data import Batch, DeviceData
+from initbench.training.objectives import objective_of
 
 if TYPE_CHECKING:
     from initbench.training.ranks import Ranks
@@ -26,8 +26,15 @@ EVALUATION_PIXELS = 1_000_000
 class Scores:
     """What a network achieves on a split."""
 
-    accuracy: float  # share of images whose largest logit is that of the label
-    loss: float  # mean cross entropy in nats, without label smoothing; may be infinite or NaN
+    accuracy: float | None  # share of images whose largest logit is that of the label
+    loss: float  # mean loss, without label smoothing; may be infinite or NaN
+
+    @property
+    def merit(self) -> float:
+        """What the best checkpoint has most of: accuracy or, in a regression, the lowest loss."""
+        if self.accuracy is not None:
+            return self.accuracy
+        return -math.inf if math.isnan(self.loss) else -self.loss
 
 
 def evaluate(
@@ -40,6 +47,8 @@ def evaluate(
 ) -> Scores:
     """Return the scores of `network` on the whole split, in eval mode and float32.
 
+    What is right and what the loss is, `objectives` say.
+
     With `batch_statistics`, batch norm uses the statistics of each batch (about EVALUATION_PIXELS
     large) in place of its running ones, as is usual for networks whose weights were predicted.
     Modes and running statistics are left as they were. With `ranks`, each rank has a network like
@@ -47,6 +56,7 @@ def evaluate(
 
     Logits that are NaN count as wrong. The loss is computed and summed in float64.
     """
+    objective = objective_of(data)
     with (
         evaluating(network, batch_statistics),
         torch.no_grad(),
@@ -55,14 +65,14 @@ def evaluate(
         correct = torch.zeros((), dtype=torch.int64, device=data.device)
         loss = torch.zeros((), dtype=torch.float64, device=data.device)
         for images, labels in batches:
-            logits = network(images)
-            hits = (logits.argmax(1) == labels) & ~logits.isnan().any(1)
-            correct += hits.sum()
-            loss += F.cross_entropy(logits.double(), labels, reduction="sum")
+            outputs = network(images)
+            correct += objective.hits(outputs, labels).sum()
+            loss += objective.losses(outputs.double(), labels).sum()
     if ranks is not None:
         correct, loss = ranks.total(correct), ranks.total(loss)
     images_seen = len(data.split(split))
-    return Scores(correct.item() / images_seen, loss.item() / images_seen)
+    accuracy = correct.item() / images_seen if objective.has_hits else None
+    return Scores(accuracy, loss.item() / images_seen)
 
 
 def images_at_once(data: DeviceData, split: SplitName) -> int:

@@ -46,6 +46,8 @@ def train_together(
     Raises UserError where the recipe does not fit data, device or number of ranks; what a network
     raises on one rank is raised there, and the others wait until somebody ends them.
     """
+    if recipe.continual is not None:
+        raise UserError("recipe: `continual` trains on one device; leave out `--devices-per-trial`")
     ranks = Ranks.here()
     check_recipe(recipe, len(data.train), data.device)
     check_batches(recipe, len(data.train), ranks.count)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from initbench.plugin.initialiser import Config
 
@@ -107,18 +107,34 @@ Schedule = Annotated[Constant | Step | Cosine | Plateau, Field(discriminator="na
 class Evaluation(Config):
     """How often the validation split is looked at; index 0 is always before training.
 
-    At the end of `test_epochs` the test split is evaluated too, for tables that follow it.
+    At the end of `test_epochs` the test split is evaluated too, for tables that follow it. At the
+    end of `kept_epochs` (0: before training) the weights are kept, for those who learn from them,
+    and the validation split is looked at. With `layers`, weights, activations and gradients of each
+    layer are looked at too, on 300 validation images.
     """
 
     every: Count = 1
     unit: Literal["epoch", "batch"] = "epoch"
     test_epochs: list[Count] = []
+    kept_epochs: list[Annotated[int, Field(ge=0)]] = []
+    layers: bool = False
 
     @model_validator(mode="after")
     def _rising(self) -> Evaluation:
-        if self.test_epochs != sorted(set(self.test_epochs)):
-            raise ValueError("`test_epochs` must rise")
+        for name in ("test_epochs", "kept_epochs"):
+            epochs = getattr(self, name)
+            if epochs != sorted(set(epochs)):
+                raise ValueError(f"`{name}` must rise")
         return self
+
+    @model_serializer(mode="wrap")
+    def _complete(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not asked for: such trials keep the keys they had."""
+        tree: dict[str, Any] = handler(self)
+        for name in ("kept_epochs", "layers"):
+            if not getattr(self, name):
+                del tree[name]
+        return tree
 
 
 class Augmentation(Config):
@@ -126,6 +142,24 @@ class Augmentation(Config):
 
     crop_padding: Annotated[int, Field(ge=0)] = 0
     flip: bool = False
+
+
+class Continual(Config):
+    """Tasks one after another, each for all `epochs`, with a hypernetwork that keeps what it knew.
+
+    Its output for an earlier task, at the weights that a step on the present task alone would lead
+    to, is drawn to what it was before the present task (von Oswald et al. 2020, as in Chang et al.
+    2020, appendix B.2).
+    """
+
+    tasks: Annotated[int, Field(ge=2, description="as many as the data have")]
+    output_regulariser: Annotated[
+        NonNegative,
+        Field(
+            description="times the squared distance of generated tensors to what they were, mean "
+            "over earlier tasks"
+        ),
+    ] = 0.005
 
 
 class Recipe(Config):
@@ -141,3 +175,51 @@ class Recipe(Config):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip_norm: Positive | None = None
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
+    continual: Continual | None = None
+
+    @model_serializer(mode="wrap")
+    def _complete(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out `continual` where tasks do not follow each other: keys stay what they were."""
+        tree: dict[str, Any] = handler(self)
+        if self.continual is None:
+            del tree["continual"]
+        return tree
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks are trained one after another."""
+        return 1 if self.continual is None else self.continual.tasks
+
+    @property
+    def epochs_in_all(self) -> int:
+        """The epochs of all tasks together."""
+        return self.tasks * self.epochs
+
+    @model_validator(mode="after")
+    def _continual_is_plain(self) -> Recipe:
+        if self.continual is None:
+            return self
+        plain = SGD(name="sgd", lr=self.optimiser.lr)
+        simple = {
+            "optimiser": (self.optimiser, plain),
+            "schedule": (self.schedule, Constant()),
+            "precision": (self.precision, "float32"),
+            "clip_norm": (self.clip_norm, None),
+        }
+        for name, (got, needed) in simple.items():
+            if got != needed:
+                raise ValueError(
+                    "`continual` needs plain SGD at a constant rate, without momentum, weight "
+                    f"decay and clipping, in float32; `{name}` asks for something else"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _kept_epochs_are_reached(self) -> Recipe:
+        kept = self.evaluation.kept_epochs
+        if kept and kept[-1] > self.epochs_in_all:
+            raise ValueError(
+                f"`evaluation.kept_epochs` names epoch {kept[-1]}, but training ends after "
+                f"{self.epochs_in_all} epochs"
+            )
+        return self

@@ -42,7 +42,9 @@ def scaled(recipe: Recipe, scale: float) -> Recipe:
 def _evaluation(evaluation: Evaluation, share: Fraction) -> Evaluation:
     every = _at_least_one(evaluation.every * share)
     tested = sorted({_at_least_one(epoch * share) for epoch in evaluation.test_epochs})
-    return evaluation.model_copy(update={"every": every, "test_epochs": tested})
+    kept = sorted({epoch and _at_least_one(epoch * share) for epoch in evaluation.kept_epochs})
+    changes = {"every": every, "test_epochs": tested, "kept_epochs": kept}
+    return evaluation.model_copy(update=changes)
 
 
 def _schedule(schedule: Schedule, share: Fraction, frequency: Fraction) -> Schedule:

@@ -11,27 +11,38 @@ from initbench.training.recipe import Constant, Cosine, Plateau, Recipe, Step
 
 
 def steps_per_epoch(recipe: Recipe, train_images: int) -> int:
-    """Return the number of optimiser steps that one pass over the training split takes."""
+    """Return the number of optimiser steps that one pass over the training split takes.
+
+    Where tasks follow each other, it is one over the images of a task.
+    """
+    images = train_images // recipe.tasks
     if recipe.drop_last:
-        return train_images // recipe.batch_size
-    return math.ceil(train_images / recipe.batch_size)
+        return images // recipe.batch_size
+    return math.ceil(images / recipe.batch_size)
 
 
 def total_steps(recipe: Recipe, train_images: int) -> int:
     """Return the number of optimiser steps of a complete run."""
-    return recipe.epochs * steps_per_epoch(recipe, train_images)
+    return recipe.epochs_in_all * steps_per_epoch(recipe, train_images)
 
 
 def evaluation_steps(recipe: Recipe, train_images: int) -> list[int]:
     """Return the steps after which the validation split is looked at.
 
-    The first is 0, before training, and the last is the end, whatever the cadence; batches are
-    counted across epochs.
+    The first is 0, before training, and the last is the end, whatever the cadence, and those at
+    which weights are kept are among them; batches are counted across epochs.
     """
     cadence = recipe.evaluation
     unit = steps_per_epoch(recipe, train_images) if cadence.unit == "epoch" else 1
     total = total_steps(recipe, train_images)
-    return [*range(0, total, cadence.every * unit), total]
+    kept = kept_epochs(recipe, train_images)
+    return sorted({*range(0, total, cadence.every * unit), *kept, total})
+
+
+def kept_epochs(recipe: Recipe, train_images: int) -> dict[int, int]:
+    """Return the epochs at whose ends the weights are kept, by the number of steps done then."""
+    per_epoch = steps_per_epoch(recipe, train_images)
+    return {epoch * per_epoch: epoch for epoch in recipe.evaluation.kept_epochs}
 
 
 class RateSchedule:

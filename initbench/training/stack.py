@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch.func import functional_call, vmap
@@ -46,15 +48,31 @@ class Stack:
     def __len__(self) -> int:
         return len(self.weights)
 
-    def logits(self, images: torch.Tensor) -> torch.Tensor:
+    def logits(self, images: torch.Tensor, **given: Any) -> torch.Tensor:
         """Return the logits (members, batch, classes) of each member for images of its own.
 
         `images` is (members, batch, channels, height, width). In training mode, the buffers change
-        as those of each member alone would.
+        as those of each member alone would. What else is `given` goes to every network.
         """
         with self._functions:
-            logits: torch.Tensor = vmap(self._one)(self._tensors(), images)
+            logits: torch.Tensor = vmap(partial(self._one, **given))(self._tensors(), images)
         return logits
+
+    def of_part(self, name: str, *given: Any) -> list[torch.Tensor]:
+        """Return what a submodule of each member returns, a list of tensors, for what is given.
+
+        Each comes as (members, ...).
+        """
+        start = f"{name}."
+        tensors = {k: x for k, x in self._tensors().items() if k.startswith(start)}
+        part = self.network.get_submodule(name)
+
+        def one(own: Tensors) -> list[torch.Tensor]:
+            found: list[torch.Tensor] = functional_call(part, own, given)
+            return found
+
+        own = {k.removeprefix(start): x for k, x in tensors.items()}
+        return vmap(one)(own)
 
     def logits_for_all(self, images: torch.Tensor, members_at_once: int) -> torch.Tensor:
         """Return the logits (members, batch, classes) of all members for the same images.
@@ -114,8 +132,8 @@ class Stack:
     def _tensors(self) -> Tensors:
         return {**self.by_name(self.weights), **self.frozen, **self.buffers}
 
-    def _one(self, tensors: Tensors, images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = functional_call(self.network, tensors, (images,))
+    def _one(self, tensors: Tensors, images: torch.Tensor, **given: Any) -> torch.Tensor:
+        logits: torch.Tensor = functional_call(self.network, tensors, (images,), given)
         return logits
 
 

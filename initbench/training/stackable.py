@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
 from initbench.data.device_data import DeviceData
 from initbench.data.resident import ResidentData
 from initbench.training.checkpoint import Tensors, network_state
 from initbench.training.numerics import autocast, largest_weight, reproducible
+from initbench.training.objectives import Objective, objective_of
 from initbench.training.outcome import Member
 from initbench.training.recipe import Recipe
 from initbench.training.stack import Stack
@@ -36,6 +36,8 @@ def why_not_stackable(members: Sequence[Member], data: DeviceData, recipe: Recip
     """
     if recipe.precision == "float16":
         return "with float16 the loss of each network has a scale of its own"
+    if recipe.evaluation.layers:
+        return "its layers are watched while it trains"
     if not isinstance(data, ResidentData):
         return "the images are streamed from files"
     networks = [member.network for member in members]
@@ -84,15 +86,19 @@ def _tried(
     # Weights that are not finite would show nothing; a single network is stacked with itself.
     sound_first = sorted(networks, key=lambda n: not math.isfinite(largest_weight(n)))
     pair = [copy.deepcopy(n).to(data.device).train() for n in [*sound_first, *sound_first][:2]]
+    objective = objective_of(data)
     count = min(_IMAGES, recipe.batch_size)
     indices = torch.arange(2 * count, device=data.device) % len(data.train)
     images, labels = (x.unflatten(0, (2, count)) for x in data.batch("train", indices))
     try:
         with autocast(recipe, data.device):
-            _together(pair, images, labels)  # whether it can be done in this precision
+            _together(pair, images, labels, objective)  # whether it can be done in this precision
         pair, images = [network.to(dtype) for network in pair], images.to(dtype)
-        together = _together(pair, images, labels)
-        alone = [_alone(*each, images[0]) for each in zip(pair, images, labels, strict=True)]
+        together = _together(pair, images, labels, objective)
+        alone = [
+            _alone(network, own, labels[i], images[0], objective)
+            for i, (network, own) in enumerate(zip(pair, images, strict=True))
+        ]
         for stacked, own in zip(together, alone, strict=True):
             _compare(stacked, own)
     except torch.OutOfMemoryError:
@@ -113,12 +119,15 @@ class _Outcome:
 
 
 def _together(
-    networks: Sequence[torch.nn.Module], images: torch.Tensor, labels: torch.Tensor
+    networks: Sequence[torch.nn.Module],
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    objective: Objective,
 ) -> list[_Outcome]:
     """Return what a stack of `networks`, in training mode, makes of a batch for each of them."""
     stack = Stack(networks, images.device)
     logits = stack.logits(images)
-    loss = F.cross_entropy(logits.double().flatten(0, 1), labels.flatten(), reduction="sum")
+    loss = objective.losses(logits.double(), labels).sum()
     (matrix,) = torch.autograd.grad(loss, stack.weights)
     gradients = stack.by_name(matrix)
     tensors = stack.tensors(range(len(networks)))
@@ -141,6 +150,7 @@ def _alone(
     images: torch.Tensor,
     labels: torch.Tensor,
     images_to_judge: torch.Tensor,
+    objective: Objective,
 ) -> _Outcome:
     """Return what `network`, which is in training mode, makes of a batch; raise what it must not.
 
@@ -149,7 +159,7 @@ def _alone(
     """
     before = _attributes(network)
     logits = network(images)
-    loss = F.cross_entropy(logits.double(), labels, reduction="sum")
+    loss = objective.losses(logits.double(), labels).sum()
     trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}
     gradients = torch.autograd.grad(loss, list(trainable.values()), allow_unused=True)
     for name, gradient in zip(trainable, gradients, strict=True):

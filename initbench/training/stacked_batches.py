@@ -26,7 +26,7 @@ class StackedBatches:
     def __init__(self, seeds: Sequence[int], data: DeviceData, recipe: Recipe) -> None:
         self._seeds = list(seeds)
         self._data = data
-        self._images = len(data.train)
+        self._images = len(data.train) // recipe.tasks  # of an epoch
         self._recipe = recipe
         self._digests = [hashlib.sha256() for _ in seeds]
         self._noted = 0  # images of this epoch that are in the digests
@@ -73,7 +73,7 @@ class StackedBatches:
             drawn = Draws(self._recipe.augmentation.crop_padding, *(d.flatten() for d in draws))
             augment = partial(drawn.apply, indices=(indices + members * self._images).flatten())
         images, labels = self._data.batch("train", indices.flatten(), augment)
-        return images.unflatten(0, indices.shape), labels.view_as(indices)
+        return images.unflatten(0, indices.shape), labels.unflatten(0, indices.shape)
 
     def draw_ahead(self, epoch: int) -> None:
         """Draw what `start` begins next: best while a GPU is still busy with this epoch."""
@@ -111,5 +111,6 @@ class StackedBatches:
         return [torch.stack(tensors) for tensors in zip(*members, strict=True)]
 
     def _orders(self, epoch: int) -> list[torch.Tensor]:
+        first = epoch // self._recipe.epochs * self._images  # of the task
         draws = (generator(seed, Stream.ORDER, epoch) for seed in self._seeds)
-        return [torch.randperm(self._images, generator=each) for each in draws]
+        return [first + torch.randperm(self._images, generator=each) for each in draws]

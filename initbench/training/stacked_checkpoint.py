@@ -26,9 +26,10 @@ from initbench.training.checkpoint import (
     Tensors,
     described,
     group,
+    shapes,
 )
 from initbench.training.evaluation import Scores
-from initbench.training.outcome import History, Point, State, Trained
+from initbench.training.outcome import History, Point, State, Trained, stacked, unstacked
 
 _ANOTHER = "it is one of another network"
 
@@ -122,6 +123,11 @@ class _Gone(Part):
     batch_order: str
     cost: Cost
     attempt_notes: list[str]
+    kept_epochs: list[int] = []
+
+
+_SAME = _Gone.model_fields.keys() - {"key", "kept_epochs"}
+"""What an outcome has too."""
 
 
 class _Kept(Part):
@@ -133,6 +139,7 @@ class _Kept(Part):
     images_seen: int
     loss_steps: int
     evaluations: list[int]  # the steps after which they took place
+    kept_epochs: list[int] = []  # of those who are staying
     staying: list[_Staying]
     gone: list[_Gone]
     cost: Cost
@@ -149,6 +156,7 @@ def _description_and_tensors(
         images_seen=snapshot.images_seen,
         loss_steps=snapshot.loss_steps,
         evaluations=[point.step for point in staying[0].history.points],
+        kept_epochs=list(staying[0].history.kept),
         staying=[
             _Staying(key=key, numbers=one.numbers, best_index=one.history.best_index)
             for key, one in snapshot.staying.items()
@@ -159,15 +167,14 @@ def _description_and_tensors(
     points = [[_numbers(point) for point in one.history.points] for one in staying]
     groups: dict[str, Tensors] = {
         "rows": snapshot.rows,
-        "best": {
-            name: torch.stack([one.history.best[name] for one in staying])
-            for name in staying[0].history.best
-        },
+        "best": stacked([one.history.best for one in staying]),
+        "kept": stacked([stacked(list(one.history.kept.values())) for one in staying]),
         "points": {"all": torch.tensor(points, dtype=torch.float64)},
     }
     for i, one in enumerate(snapshot.gone.values()):
         groups |= {
             f"gone{i}.best": one.outcome.best,
+            f"gone{i}.kept": stacked(list(one.outcome.kept.values())),
             f"gone{i}.state": one.outcome.last,
             f"gone{i}.last": one.last,
         }
@@ -176,15 +183,21 @@ def _description_and_tensors(
 
 
 def _gone(key: str, outcome: Trained) -> _Gone:
-    fields = _Gone.model_fields.keys() - {"key"}
-    return _Gone.model_validate({"key": key} | {name: getattr(outcome, name) for name in fields})
+    own = {"key": key, "kept_epochs": list(outcome.kept)}
+    return _Gone.model_validate(own | {name: getattr(outcome, name) for name in _SAME})
 
 
 def _numbers(point: Point) -> list[float]:
-    """Return an evaluation as numbers; what is not defined before the first step is NaN."""
-    optional = (point.train_loss, point.learning_rate)
-    defined = (math.nan if x is None else x for x in optional)
-    return [point.validation.accuracy, point.validation.loss, *defined]
+    """Return an evaluation as numbers; what is not defined, as before the first step, is NaN."""
+    scores = point.validation
+    numbers = (scores.accuracy, scores.loss, point.train_loss, point.learning_rate)
+    return [math.nan if x is None else x for x in numbers]
+
+
+def _point(step: int, numbers: Sequence[float]) -> Point:
+    accuracy, loss, train_loss, rate = numbers
+    scores = Scores(None if math.isnan(accuracy) else accuracy, loss)
+    return Point(step, scores, *((train_loss, rate) if step else (None, None)))
 
 
 def _restored(
@@ -201,11 +214,13 @@ def _restored(
     staying = [key for key in keys if key in places]
     index = torch.tensor([places[key] for key in staying], dtype=torch.int64)
 
-    kept_rows, best = group(tensors, "rows"), group(tensors, "best")
+    kept_rows, best, states = (group(tensors, name) for name in ("rows", "best", "kept"))
+    of_epochs = stacked([state] * len(kept.kept_epochs))
     points = group(tensors, "points").get("all", torch.empty(0))
     alike = (
         _each(kept_rows, len(places)) == _each(rows, len(keys))
-        and _each(best, len(places)) == {name: (x.shape, x.dtype) for name, x in state.items()}
+        and _each(best, len(places)) == shapes(state)
+        and _each(states, len(places)) == shapes(of_epochs)
         and points.shape == (len(places), len(kept.evaluations), 4)
     )
     if not alike:
@@ -213,14 +228,10 @@ def _restored(
 
     def history(place: int) -> History:
         return History(
-            points=[
-                Point(step, Scores(accuracy, loss), *((train_loss, rate) if step else (None, None)))
-                for step, (accuracy, loss, train_loss, rate) in zip(
-                    kept.evaluations, points[place].tolist(), strict=True
-                )
-            ],
+            points=list(map(_point, kept.evaluations, points[place].tolist())),
             best_index=kept.staying[place].best_index,
-            best={name: stacked[place].clone() for name, stacked in best.items()},
+            best={name: each[place].clone() for name, each in best.items()},
+            kept=unstacked({n: each[place] for n, each in states.items()}, kept.kept_epochs),
         )
 
     return StackSnapshot(
@@ -235,7 +246,7 @@ def _restored(
             for key, place in gone_places.items()
             if key in keys
         },
-        rows={name: stacked.index_select(0, index) for name, stacked in kept_rows.items()},
+        rows={name: each.index_select(0, index) for name, each in kept_rows.items()},
         cost=kept.cost,
     )
 
@@ -245,7 +256,8 @@ def _left(kept: _Gone, tensors: Tensors) -> Gone:
         status=TrialStatus.DIVERGED,
         best=group(tensors, "best"),
         last=group(tensors, "state"),
-        **{name: getattr(kept, name) for name in _Gone.model_fields if name != "key"},
+        kept=unstacked(group(tensors, "kept"), kept.kept_epochs),
+        **{name: getattr(kept, name) for name in _SAME},
     )
     return Gone(outcome, group(tensors, "last"))
 

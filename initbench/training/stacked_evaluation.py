@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import closing
 
 import torch
-import torch.nn.functional as F
 
 from initbench.data.dataset import SplitName
 from initbench.data.device_data import DeviceData
 from initbench.training.evaluation import Scores, evaluating, images_at_once
+from initbench.training.objectives import objective_of
 from initbench.training.stack import Stack
 
 _STEP_TO_PASS = 4
@@ -31,6 +31,7 @@ def evaluate_stack(
     training step with `batch_size` images for each member.
     """
     members, device = len(stack), data.device
+    objective = objective_of(data)
     size = images_at_once(data, split)
     with (
         evaluating(stack.network, batch_statistics),
@@ -41,15 +42,12 @@ def evaluate_stack(
         loss = torch.zeros(members, dtype=torch.float64, device=device)
         for images, labels in batches:
             at_once = max(1, _STEP_TO_PASS * members * batch_size // len(images))
-            logits = stack.logits_for_all(images, at_once)  # (members, batch, classes)
-            hits = (logits.argmax(2) == labels) & ~logits.isnan().any(2)
-            correct += hits.sum(1)
-            losses = F.cross_entropy(
-                logits.double().flatten(0, 1), labels.repeat(members), reduction="none"
-            )
-            loss += losses.view(members, -1).sum(1)
+            outputs = stack.logits_for_all(images, at_once)  # (members, batch, classes)
+            correct += objective.hits(outputs, labels).sum(1)
+            loss += objective.losses(outputs.double(), labels).sum(1)
         sums = torch.stack([correct.double(), loss]).tolist()  # one transfer
     images_seen = len(data.split(split))
     return [
-        Scores(hits / images_seen, total / images_seen) for hits, total in zip(*sums, strict=True)
+        Scores(right / images_seen if objective.has_hits else None, total / images_seen)
+        for right, total in zip(*sums, strict=True)
     ]

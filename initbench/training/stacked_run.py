@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 
 from initbench.data.dataset import SplitName
 from initbench.data.device_data import DeviceData
@@ -23,6 +22,7 @@ from initbench.training.numerics import (
     products,
     reproducible,
 )
+from initbench.training.objectives import guessing_numbers, objective_of
 from initbench.training.outcome import (
     History,
     Member,
@@ -36,6 +36,7 @@ from initbench.training.recipe import Plateau, Recipe
 from initbench.training.schedule import (
     RateSchedule,
     evaluation_steps,
+    kept_epochs,
     steps_per_epoch,
 )
 from initbench.training.stack import Stack
@@ -54,15 +55,16 @@ def train_stack(
     *,
     on_progress: OnProgress | None = None,
     keeper: StackKeeper | None = None,
+    kind: type[StackedRun] | None = None,
 ) -> list[Trained]:
     """Train `members` together on the device of `data`: to rounding, each as if it were alone.
 
     What `train` promises holds, if `why_not_stackable` has nothing against it. The members'
     networks change at the very end only: where this raises, out of memory say, the same members
     can be trained again in smaller stacks. `keeper` keeps the checkpoints of all; their own
-    keepers are not used.
+    keepers are not used. `kind` is another way to train than one task.
     """
-    run = StackedRun(members, data, recipe, on_progress, keeper)
+    run = (kind or StackedRun)(members, data, recipe, on_progress, keeper)
     outcomes = run.trained()
     for position, member in enumerate(members):
         member.network.to(data.device).train()
@@ -98,6 +100,7 @@ class StackedRun:
         self.recipe = recipe
         self.on_progress = on_progress
         self.keeper = keeper
+        self.objective = objective_of(data)
         self.meter = Meter(data.device)
         self.stack_size = len(members)
 
@@ -115,6 +118,7 @@ class StackedRun:
         # Looking makes a GPU wait for the host.
         self.check_every = self.steps_per_epoch if data.device.type == "cuda" else CHECK_EVERY
         self.evaluation_steps = frozenset(evaluation_steps(recipe, images))
+        self.kept_epochs = kept_epochs(recipe, images)
         self.step = 0
         self.images_seen = 0  # by each member
         self.epoch_start = 0  # of images seen
@@ -147,7 +151,7 @@ class StackedRun:
             self._evaluate()
             self._look()
             self._keep_if_due()
-        for epoch in range(self.step // self.steps_per_epoch, self.recipe.epochs):
+        for epoch in range(self.step // self.steps_per_epoch, self.recipe.epochs_in_all):
             done = self.step - epoch * self.steps_per_epoch
             if done == 0:
                 self.batches.start()
@@ -168,7 +172,7 @@ class StackedRun:
                 self._keep_if_due()
 
     def _batch_sizes(self) -> list[int]:
-        images, size = len(self.data.train), self.recipe.batch_size
+        images, size = len(self.data.train) // self.recipe.tasks, self.recipe.batch_size
         sizes = [min(size, images - start) for start in range(0, images, size)]
         return sizes[: self.steps_per_epoch]
 
@@ -204,21 +208,20 @@ class StackedRun:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss of each member, and the gradients of all weights."""
         with self.autocast:
-            logits = self.stack.logits(images)  # (members, batch, classes)
-        losses = F.cross_entropy(
-            logits.float().flatten(0, 1),
-            labels.flatten(),
-            label_smoothing=self.recipe.label_smoothing,
-            reduction="none",
-        )
-        losses = losses.view(labels.shape).mean(1)
+            outputs = self._outputs(images)
+        losses = self.objective.losses(outputs.float(), labels, self.recipe.label_smoothing)
+        losses = losses.mean(1)
         (gradients,) = torch.autograd.grad(losses.sum(), self.stack.weights)
         return losses.detach(), gradients
+
+    def _outputs(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the outputs (members, batch, classes) on a batch for each member."""
+        return self.stack.logits(images)
 
     def _end_epoch(self, epoch: int) -> None:
         """Do what takes the host some time, while a GPU still works on the steps it was given."""
         self.batches.note(self.images_seen - self.epoch_start)
-        if epoch + 1 < self.recipe.epochs:
+        if epoch + 1 < self.recipe.epochs_in_all:
             self.batches.draw_ahead(epoch + 1)
 
     def _look(self) -> None:
@@ -235,13 +238,14 @@ class StackedRun:
     def _evaluate(self) -> None:
         validation = self._scores("validation")
         loss_sums = self.loss_sums.tolist()
-        better = [
+        kept_epoch = self.kept_epochs.get(self.step)
+        wanted = [
             i
             for i, row in enumerate(self.rows)
-            if row.history.would_be_best(validation[i].accuracy)
+            if kept_epoch is not None or row.history.would_be_best(validation[i])
         ]
-        tensors = self.stack.tensors(better)
-        states = {i: self.stack.state(t) for i, t in zip(better, tensors, strict=True)}
+        tensors = self.stack.tensors(wanted)
+        states = {i: self.stack.state(t) for i, t in zip(wanted, tensors, strict=True)}
         for i, row in enumerate(self.rows):
             point = Point(
                 step=self.step,
@@ -249,7 +253,7 @@ class StackedRun:
                 train_loss=loss_sums[i] / self.loss_steps if self.loss_steps else None,
                 learning_rate=row.schedule.rate(self.step - 1) if self.loss_steps else None,
             )
-            row.history.add(point, partial(states.__getitem__, i))
+            row.history.add(point, partial(states.__getitem__, i), kept_epoch)
             row.schedule.observe(validation[i].loss)
         self.loss_sums.zero_()
         self.loss_steps = 0
@@ -263,11 +267,12 @@ class StackedRun:
                 row.numbers |= tested_numbers(epoch, scores)
 
     def _initial_numbers(self) -> list[dict[str, float]]:
+        guessing = guessing_numbers(self.objective, self.data)
         test = self._scores("test")
         if not has_batch_norm(self.stack.network):
-            return [initial_numbers(scores) for scores in test]
+            return [guessing | initial_numbers(scores) for scores in test]
         predicted = self._scores("validation", batch_statistics=True)
-        return [initial_numbers(*scores) for scores in zip(test, predicted, strict=True)]
+        return [guessing | initial_numbers(*scores) for scores in zip(test, predicted, strict=True)]
 
     def _scores(self, split: SplitName, *, batch_statistics: bool = False) -> list[Scores]:
         return evaluate_stack(
@@ -282,9 +287,9 @@ class StackedRun:
         return Progress(
             seed=row.seed,
             step=self.step,
-            total_steps=self.recipe.epochs * self.steps_per_epoch,
+            total_steps=self.recipe.epochs_in_all * self.steps_per_epoch,
             epoch=self.step / self.steps_per_epoch,
-            validation_accuracy=validation.accuracy,
+            validation=validation,
         )
 
     def _leave(self, leaving: Sequence[int]) -> None:
@@ -309,6 +314,7 @@ class StackedRun:
                 batch_order=self.batches.digest(i),
                 cost=cost,
                 attempt_notes=list(notes),
+                kept=row.history.kept,
             )
         gone = set(leaving)
         self._reduce([i for i in range(len(self.rows)) if i not in gone])

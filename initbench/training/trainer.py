@@ -14,17 +14,17 @@ from contextlib import closing
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 
 from initbench.data.dataset import SplitName
 from initbench.data.device_data import Batch, DeviceData
 from initbench.errors import MisfitError, UserError
-from initbench.store.record import Failure, TrialStatus
+from initbench.store.record import Failure, LayerCurves, TrialStatus
 from initbench.streams import Stream, generator
 from initbench.training.augmentation import draw
 from initbench.training.checkpoint import (
     Conditions,
     Snapshot,
+    Tensors,
     conditions,
     generator_states,
     network_state,
@@ -43,6 +43,7 @@ from initbench.training.numerics import (
     products,
     reproducible,
 )
+from initbench.training.objectives import guessing_numbers, objective_of
 from initbench.training.optimiser import build_optimiser
 from initbench.training.outcome import (
     History,
@@ -52,15 +53,18 @@ from initbench.training.outcome import (
     Trained,
     initial_numbers,
     state_of,
+    test_numbers,
     tested_numbers,
 )
 from initbench.training.recipe import Cosine, Recipe
 from initbench.training.schedule import (
     RateSchedule,
     evaluation_steps,
+    kept_epochs,
     steps_per_epoch,
     total_steps,
 )
+from initbench.training.watch import Watch
 
 
 def train(
@@ -96,9 +100,7 @@ def final_numbers(network: torch.nn.Module, trained: Trained, data: DeviceData) 
         with reproducible(trained.seed, data.device):
             for which, state in (("best", trained.best), ("last", trained.last)):
                 network.load_state_dict(state)
-                scores = evaluate(network, data, "test")
-                numbers[f"test_accuracy.{which}"] = scores.accuracy
-                numbers[f"test_loss.{which}"] = scores.loss
+                numbers |= test_numbers(which, evaluate(network, data, "test"))
     return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
@@ -120,6 +122,7 @@ class Run:
         self.recipe = recipe
         self.on_progress = on_progress
         self.keeper = member.keeper
+        self.objective = objective_of(data)
         self.meter = Meter(data.device)
 
         self.optimiser = build_optimiser(self.network, recipe.optimiser)
@@ -129,6 +132,7 @@ class Run:
 
         self.steps_per_epoch = steps_per_epoch(recipe, images)
         self.evaluation_steps = frozenset(evaluation_steps(recipe, images))
+        self.kept_epochs = kept_epochs(recipe, images)
         self.step = 0
         self.images_seen = 0
         self.batch_order = hashlib.sha256()
@@ -138,11 +142,15 @@ class Run:
 
         self.numbers: dict[str, float] = {}  # from before training
         self.history = History()
+        self.watch: Watch | None = None
 
     def trained(self) -> Trained:
         """Train to the end, or until the member diverges, from where an earlier attempt ended."""
         with reproducible(self.seed, self.data.device):
             self.network.train()
+            if self.recipe.evaluation.layers:
+                smoothing = self.recipe.label_smoothing
+                self.watch = Watch(self.network, self.data, seed=self.seed, smoothing=smoothing)
             self._take_up()
             failure = self._train()
         numbers = self.numbers | self.history.numbers(complete=failure is None)
@@ -158,13 +166,21 @@ class Run:
             batch_order=self.batch_order.hexdigest(),
             cost=self.meter.cost(images_seen=self.images_seen, steps=self.step),
             attempt_notes=list(self.keeper.notes) if self.keeper else [],
+            kept=self.history.kept,
+            layers=self._layer_curves(),
         )
 
+    def _layer_curves(self) -> LayerCurves | None:
+        if self.watch is None:
+            return None
+        return self.history.layer_curves(self.watch.layers, self.steps_per_epoch)
+
     def _initial_numbers(self) -> dict[str, float]:
+        numbers = guessing_numbers(self.objective, self.data)
         test = self._scores("test")
         if not has_batch_norm(self.network):
-            return initial_numbers(test)
-        return initial_numbers(test, self._scores("validation", batch_statistics=True))
+            return numbers | initial_numbers(test)
+        return numbers | initial_numbers(test, self._scores("validation", batch_statistics=True))
 
     def _train(self) -> Failure | None:
         if not self.history.points:
@@ -173,7 +189,7 @@ class Run:
             if failure := self._divergence():
                 return failure
             self._keep_if_due()
-        for epoch in range(self.step // self.steps_per_epoch, self.recipe.epochs):
+        for epoch in range(self.step // self.steps_per_epoch, self.recipe.epochs_in_all):
             with closing(self._batches(epoch)) as batches:
                 for images, labels in batches:
                     self.take_step(images, labels)
@@ -210,10 +226,16 @@ class Run:
 
     def _order(self, epoch: int) -> Sequence[torch.Tensor]:
         """Return the indices of the images in each batch of an epoch."""
-        images, size = len(self.data.train), self.recipe.batch_size
-        order = torch.randperm(images, generator=generator(self.seed, Stream.ORDER, epoch))
-        batches: tuple[torch.Tensor, ...] = order.split(size)
+        images = self._images(epoch)
+        order = torch.randperm(len(images), generator=generator(self.seed, Stream.ORDER, epoch))
+        batches: tuple[torch.Tensor, ...] = (images.start + order).split(self.recipe.batch_size)
         return batches[: self.steps_per_epoch]
+
+    def _images(self, epoch: int) -> range:
+        """Return the indices of the training images of an epoch: those of its task."""
+        count = len(self.data.train) // self.recipe.tasks
+        first = epoch // self.recipe.epochs * count
+        return range(first, first + count)
 
     def take_step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Take one optimiser step on a batch of training images, normalised, on the device."""
@@ -241,9 +263,8 @@ class Run:
 
     def _loss(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         with self.autocast:
-            logits = self.forward(images)  # (batch, classes)
-        smoothing = self.recipe.label_smoothing
-        return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+            outputs = self.forward(images)  # (batch, classes)
+        return self.objective.loss(outputs.float(), labels, self.recipe.label_smoothing)
 
     def _whole(self, loss: torch.Tensor) -> torch.Tensor:
         """Return the loss of the whole batch."""
@@ -263,8 +284,10 @@ class Run:
             validation=validation,
             train_loss=self.loss_sum.item() / self.loss_steps if trained else None,
             learning_rate=self.optimiser.param_groups[0]["lr"] if trained else None,
+            layers=self.watch.look() if self.watch else {},
         )
-        self.history.add(point, lambda: state_of(self.network))
+        kept_epoch = self.kept_epochs.get(self.step)
+        self.history.add(point, lambda: state_of(self.network), kept_epoch)
         self.schedule.observe(validation.loss)
         self.loss_sum.zero_()
         self.loss_steps = 0
@@ -273,9 +296,9 @@ class Run:
                 Progress(
                     seed=self.seed,
                     step=self.step,
-                    total_steps=self.recipe.epochs * self.steps_per_epoch,
+                    total_steps=self.recipe.epochs_in_all * self.steps_per_epoch,
                     epoch=self.step / self.steps_per_epoch,
-                    validation_accuracy=validation.accuracy,
+                    validation=validation,
                 )
             )
 
@@ -294,6 +317,13 @@ class Run:
     def _conditions(self) -> Conditions:
         return conditions(self.data.device, "plain")
 
+    def _memory(self) -> Tensors:
+        """Return what else the coming steps depend on: here, nothing."""
+        return {}
+
+    def _remember(self, memory: Tensors) -> None:
+        """Take up what `_memory` returned in an earlier attempt."""
+
     def _snapshot(self) -> Snapshot:
         return Snapshot(
             step=self.step,
@@ -304,6 +334,7 @@ class Run:
             history=self.history,
             scaler=self.scaler.state_dict(),
             cost=self.meter.cost(images_seen=self.images_seen, steps=self.step),
+            memory=self._memory(),
             network=network_state(self.network),
             optimiser=optimiser_state(self.optimiser),
             generators=generator_states(self.data.device),
@@ -321,6 +352,7 @@ class Run:
         restore_network(self.network, snapshot.network)
         restore_optimiser(self.optimiser, snapshot.optimiser)
         restore_generators(self.data.device, snapshot.generators)
+        self._remember(snapshot.memory)
         for point in self.history.points:
             self.schedule.observe(point.validation.loss)
         for epoch in range(math.ceil(self.step / self.steps_per_epoch)):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from initbench.api import Anatomy, CoverageMap, Initialisation, Layer, LayerKind
+from initbench.api import Anatomy, CoverageMap, Initialisation, Layer, LayerKind, LayerRole
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +33,14 @@ Gain = Annotated[
 Bias = Annotated[
     Literal["zero", "default"] | Annotated[float, Field(allow_inf_nan=False)],
     Field(description="zero, PyTorch's default (uniform within 1 / sqrt(fan-in)), or a number"),
+]
+
+Head = Annotated[
+    Literal["own", "he", "xavier", "default"],
+    Field(
+        description="the classifier's weight: by the method itself, or by a rule that all groups "
+        "of a comparison then have in common (both normal; PyTorch's default)"
+    ),
 ]
 
 _SAME_GAIN = {
@@ -104,9 +112,13 @@ def write(network: torch.nn.Module, parameter: str, values: torch.Tensor | float
 
 
 def settle_others(
-    network: torch.nn.Module, job: Initialisation, coverage: CoverageMap, bias: Bias
+    network: torch.nn.Module,
+    job: Initialisation,
+    coverage: CoverageMap,
+    bias: Bias,
+    head: Head = "own",
 ) -> None:
-    """Set biases and norms by rule and account for everything that stays as it is."""
+    """Set biases, norms and the head by rule and account for everything that stays as it is."""
     for layer in job.anatomy:
         if layer.kind in (LayerKind.CONV, LayerKind.LINEAR) and layer.bias is not None:
             if bias == "default":
@@ -126,7 +138,23 @@ def settle_others(
                 coverage.rule(layer.bias, "shift 0")
         elif layer.kind is LayerKind.EMBEDDING and layer.weight is not None:
             coverage.untouched(layer.weight, "an embedding, for which the method has no rule")
+    for layer, weight in weights(job.anatomy):
+        if layer.role is LayerRole.HEAD and head != "own":
+            write(network, weight, _head_weight(layer, head, job.generator))
+            coverage.rule(weight, f"head rule: {head}")
     coverage.untouched_rest("not the weight of a layer, and the method has no rule for it")
+
+
+def _head_weight(layer: Layer, rule: Head, generator: torch.Generator) -> torch.Tensor:
+    """Draw the weight of a classifier, as the head rules of the other methods do."""
+    import torch
+
+    values = torch.empty(layer.shape)
+    if rule == "default":
+        bound = 1 / math.sqrt(layer.fan_in)
+        return values.uniform_(-bound, bound, generator=generator)
+    variance = 2 / (layer.fan_in if rule == "he" else layer.fan_in + layer.fan_out)
+    return values.normal_(0, math.sqrt(variance), generator=generator)
 
 
 def default_bias(layer: Layer, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:

@@ -37,6 +37,7 @@ from initbench.api import (
 from initbench_classical._layers import (
     Bias,
     Gain,
+    Head,
     gain_of,
     gain_text,
     settle_others,
@@ -90,6 +91,7 @@ class OrthogonalConfig(Config):
 
     gain: Gain = "auto"
     bias: Bias = "zero"
+    head: Head = "own"
 
 
 class Orthogonal(Initialiser[OrthogonalConfig]):
@@ -112,7 +114,7 @@ class Orthogonal(Initialiser[OrthogonalConfig]):
             gain = gain_of(layer, self.config.gain)
             write(network, weight, orthogonal(layer, gain, job.generator))
             coverage.generated(weight, f"semi-orthogonal, {gain_text(layer, self.config.gain)}")
-        settle_others(network, job, coverage, self.config.bias)
+        settle_others(network, job, coverage, self.config.bias, self.config.head)
         return coverage
 
 
@@ -121,6 +123,7 @@ class DeltaOrthogonalConfig(Config):
 
     gain: Gain = "auto"
     bias: Bias = "zero"
+    head: Head = "own"
     misfit: Annotated[
         Literal["fallback", "refuse"],
         Field(description="narrowing layers and even kernels: the nearest thing, or refuse"),
@@ -162,5 +165,5 @@ class DeltaOrthogonal(Initialiser[DeltaOrthogonalConfig]):
                 coverage.fallback(weight, f"{reason}, {why}")
             else:
                 coverage.generated(weight, f"orthogonal in the centre of the kernel, {why}")
-        settle_others(network, job, coverage, self.config.bias)
+        settle_others(network, job, coverage, self.config.bias, self.config.head)
         return coverage

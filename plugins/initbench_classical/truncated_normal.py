@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from initbench.api import Citation, Config, CoverageMap, Initialisation, Initialiser, Scope
-from initbench_classical._layers import Bias, settle_others, weights, write
+from initbench_classical._layers import Bias, Head, settle_others, weights, write
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +29,7 @@ class TruncatedNormalConfig(Config):
         float, Field(gt=0, allow_inf_nan=False, description="in standard deviations")
     ] = 2.0
     bias: Bias = "zero"
+    head: Head = "own"
 
 
 class TruncatedNormal(Initialiser[TruncatedNormalConfig]):
@@ -56,5 +57,5 @@ class TruncatedNormal(Initialiser[TruncatedNormalConfig]):
             )
             write(network, weight, values)
             coverage.generated(weight, f"normal of std {std:g} cut at {bound:g}")
-        settle_others(network, job, coverage, self.config.bias)
+        settle_others(network, job, coverage, self.config.bias, self.config.head)
         return coverage

@@ -26,6 +26,7 @@ from initbench.api import Citation, Config, CoverageMap, Initialisation, Initial
 from initbench_classical._layers import (
     Bias,
     Gain,
+    Head,
     gain_of,
     gain_text,
     settle_others,
@@ -63,6 +64,7 @@ class XavierConfig(Config):
     distribution: Distribution = "normal"
     gain: Gain = 1.0
     bias: Bias = "zero"
+    head: Head = "own"
 
 
 class Xavier(Initialiser[XavierConfig]):
@@ -90,7 +92,7 @@ class Xavier(Initialiser[XavierConfig]):
                 f"{config.distribution}, variance gain^2 * 2 / (fan-in + fan-out), "
                 f"{gain_text(layer, config.gain)}",
             )
-        settle_others(network, job, coverage, config.bias)
+        settle_others(network, job, coverage, config.bias, config.head)
         return coverage
 
 
@@ -104,6 +106,7 @@ class HeConfig(Config):
     ] = "fan_in"
     gain: Gain = "auto"
     bias: Bias = "zero"
+    head: Head = "own"
 
 
 class He(Initialiser[HeConfig]):
@@ -132,7 +135,7 @@ class He(Initialiser[HeConfig]):
                 f"{config.distribution}, variance gain^2 / {config.mode.replace('_', '-')}, "
                 f"{gain_text(layer, config.gain)}",
             )
-        settle_others(network, job, coverage, config.bias)
+        settle_others(network, job, coverage, config.bias, config.head)
         return coverage
 
 
@@ -141,6 +144,7 @@ class LeCunConfig(Config):
 
     distribution: Distribution = "normal"
     bias: Bias = "zero"
+    head: Head = "own"
 
 
 class LeCun(Initialiser[LeCunConfig]):
@@ -164,5 +168,5 @@ class LeCun(Initialiser[LeCunConfig]):
             values = draw(layer.shape, 1 / layer.fan_in, config.distribution, job.generator)
             write(network, weight, values)
             coverage.generated(weight, f"{config.distribution}, variance 1 / fan-in")
-        settle_others(network, job, coverage, config.bias)
+        settle_others(network, job, coverage, config.bias, config.head)
         return coverage

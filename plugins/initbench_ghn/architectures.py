@@ -1,7 +1,7 @@
-"""The networks that a graph hypernetwork is trained on: residual networks for small images.
+"""The networks that a graph hypernetwork is trained on: residual ones, and random ones.
 
-Source: Harder et al. 2023, section 3.3 (ResNet-32, 44 and 56); He et al. 2016, section 4.2,
-shortcut A; own implementation. They have no parameters of their own that matter: each step gives
+Source of the residual ones: Harder et al. 2023, section 3.3 (ResNet-32, 44 and 56); He et al. 2016,
+section 4.2, shortcut A; own implementation. They have no parameters of their own: each step gives
 them predicted ones. Batch norm sees the batch and keeps no statistics, as in the released code.
 `fidelity: code` ends them with an average pool over the whole map, which is another node than the
 mean that other networks end with.
@@ -9,10 +9,49 @@ mean that other networks end with.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from initbench_ghn.random_networks import random_network
+
 WIDTHS = (16, 32, 64)
+RANDOM_JUDGES = 8
+"""Random networks on which a hypernetwork is validated that learns on nothing else."""
+
+
+class Architectures:
+    """Residual networks of these depths, then random ones from number 0 on, without weights.
+
+    Each is made when it is asked for.
+    """
+
+    def __init__(
+        self,
+        depths: Sequence[int],
+        generated: int,
+        channels: int,
+        classes: int,
+        *,
+        average_pool: bool,
+    ) -> None:
+        self.depths, self.generated = depths, generated
+        self.channels, self.classes, self.average_pool = channels, classes, average_pool
+        self.judges = len(depths) or min(generated, RANDOM_JUDGES)
+
+    def __len__(self) -> int:
+        return len(self.depths) + self.generated
+
+    def __getitem__(self, number: int) -> nn.Module:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        with torch.device("meta"):
+            if number < len(self.depths):
+                depth = self.depths[number]
+                return ResNet(depth, self.channels, self.classes, average_pool=self.average_pool)
+            return random_network(number - len(self.depths), self.channels, self.classes)
 
 
 class Block(nn.Module):

@@ -36,7 +36,7 @@ def how_to_get(name: str) -> str:
         return text
     return (
         f"{text}; it is `checkpoints/{name}` of https://github.com/facebookresearch/ppuda: put it "
-        f"there (`git hash-object {name}` gives {RELEASED[name]})"
+        f"there (`git hash-object {name}` gives {RELEASED[name]}), or `initbench fetch-ghn {name}`"
     )
 
 

@@ -38,6 +38,13 @@ class TrainedConfig(Config):
         tuple[int, ...],
         Field(description="depths of the residual networks learnt on, 6n + 2"),
     ] = (32, 44, 56)
+    generated: Annotated[
+        int, Field(ge=0, le=100_000, description="random architectures learnt on besides these")
+    ] = 0
+    meta_batch: Annotated[
+        int | None,
+        Field(ge=1, description="architectures of each step, drawn from them; default: all"),
+    ] = None
     epochs: Annotated[
         int | None, Field(ge=1, description="default: 30, and 6 for data sets called pcam")
     ] = None
@@ -54,6 +61,12 @@ class TrainedConfig(Config):
     start_sha256: Annotated[
         str | None, Field(validate_default=True, description="of `start`; found out where left out")
     ] = None
+    kernel: Annotated[
+        int, Field(ge=1, le=31, description="the largest kernel that is decoded; others repeat it")
+    ] = 3
+    hyperfan: Annotated[
+        bool, Field(description="start where predicted weights have the variance 2 / fan-in")
+    ] = False
     fidelity: Annotated[
         Literal["paper", "code"], Field(description="see docs/ghn.md for what differs")
     ] = "paper"
@@ -63,7 +76,7 @@ class TrainedConfig(Config):
     @field_validator("architectures")
     @classmethod
     def _are_depths(cls, given: tuple[int, ...]) -> tuple[int, ...]:
-        if not given or any(depth < 8 or depth % 6 != 2 for depth in given):
+        if any(depth < 8 or depth % 6 != 2 for depth in given):
             raise ValueError(f"expected depths 6n + 2, such as [32, 44, 56], got {list(given)}")
         return given
 
@@ -72,6 +85,12 @@ class TrainedConfig(Config):
     def _of_the_file(cls, given: str | None, info: ValidationInfo) -> str | None:
         start = info.data.get("start", "")
         return checked_digest(start, given) if start else given
+
+    @model_validator(mode="after")
+    def _there_are_some(self) -> TrainedConfig:
+        if not self.architectures and not self.generated:
+            raise ValueError("expected `architectures` or `generated`, got neither")
+        return self
 
     @model_validator(mode="after")
     def _milestones_increase(self) -> TrainedConfig:

@@ -87,6 +87,13 @@ class Orth(Initialiser[OrthConfig]):
     def sources(self, target: Target) -> tuple[Source, ...]:
         return self.base.sources(target)
 
+    def fit_config(self) -> OrthConfig:
+        base = self.base.fit_config().model_dump(mode="json")
+        return OrthConfig(base=self.config.base, base_config=base, base_code=self.config.base_code)
+
+    def learns(self) -> bool:
+        return self.base.learns()
+
     def fit(self, inputs: FitInputs) -> Artifact:
         return self.base.fit(inputs)
 

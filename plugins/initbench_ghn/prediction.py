@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
@@ -30,6 +30,8 @@ from initbench_ghn.shapes import repeat_into
 
 if TYPE_CHECKING:
     from initbench.api import Anatomy, Layer
+
+Rule = Literal["normal, variance 2 / fan-in", "zero", "scale 1", "shift 0", ""]
 
 
 @torch.no_grad()
@@ -84,7 +86,7 @@ def write(
     """Write `tiles` into the parameters of `network`, and treat the others by the rules above."""
     coverage = CoverageMap.of(network)
     parameters = dict(network.named_parameters())
-    layers = _layers(anatomy)
+    layers = layers_by_parameter(anatomy)
     of_head = _head_parameters(graph)
     primitives = {x.parameter: x.primitive for x in graph.nodes}
     for name, parameter in parameters.items():
@@ -122,7 +124,7 @@ def _head_parameters(graph: Graph) -> set[str | None]:
     return {graph.nodes[place].parameter for place in graph.classifier}
 
 
-def _layers(anatomy: Anatomy) -> Mapping[str, Layer]:
+def layers_by_parameter(anatomy: Anatomy) -> Mapping[str, Layer]:
     """Return the layer of each parameter."""
     return {
         name: layer
@@ -132,22 +134,30 @@ def _layers(anatomy: Anatomy) -> Mapping[str, Layer]:
     }
 
 
-def _fall_back(
-    parameter: nn.Parameter, name: str, layer: Layer | None, generator: torch.Generator
-) -> str:
-    """Apply the fallback rule to one parameter, and say what was done ("": nothing)."""
+def fallback_rule(name: str, layer: Layer | None) -> Rule:
+    """Say what becomes of a parameter that cannot be predicted; empty: it stays as it is."""
     if layer is None or name not in (layer.weight, layer.bias):
         return ""
     is_weight = name == layer.weight
     if layer.kind is LayerKind.NORM:
-        parameter.fill_(1.0 if is_weight else 0.0)
         return "scale 1" if is_weight else "shift 0"
     if layer.kind not in (LayerKind.CONV, LayerKind.LINEAR, LayerKind.EMBEDDING):
         return ""
-    if not is_weight:
+    return "normal, variance 2 / fan-in" if is_weight else "zero"
+
+
+def _fall_back(
+    parameter: nn.Parameter, name: str, layer: Layer | None, generator: torch.Generator
+) -> Rule:
+    """Apply the fallback rule to one parameter, and return it."""
+    rule = fallback_rule(name, layer)
+    if rule in ("zero", "shift 0"):
         parameter.zero_()
-        return "zero"
-    fan_in = layer.fan_in or parameter.shape[-1]
-    draw = torch.randn(parameter.shape, generator=generator)
-    parameter.copy_(math.sqrt(2 / fan_in) * draw)
-    return "normal, variance 2 / fan-in"
+    elif rule == "scale 1":
+        parameter.fill_(1.0)
+    elif rule:
+        assert layer is not None
+        fan_in = layer.fan_in or parameter.shape[-1]
+        draw = torch.randn(parameter.shape, generator=generator)
+        parameter.copy_(math.sqrt(2 / fan_in) * draw)
+    return rule

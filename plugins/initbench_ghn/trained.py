@@ -46,7 +46,7 @@ from initbench_ghn.options import NoiseGHNConfig, TrainedConfig
 if TYPE_CHECKING:
     import torch
 
-    from initbench_ghn.architecture import Architecture, Noise
+    from initbench_ghn.architecture import Noise
     from initbench_ghn.network import GHN
 
 HARDER_2023 = Citation(
@@ -56,9 +56,6 @@ HARDER_2023 = Citation(
 )
 STATES = "INITBENCH_GHN_STATES"
 """Names a folder in which trainings are kept after each epoch, to be continued."""
-
-_TILE = (64, 64, 3, 3)
-
 
 ConfigT = TypeVar("ConfigT", bound=TrainedConfig)
 
@@ -80,6 +77,9 @@ class Trained(Initialiser[ConfigT]):
     def sources(self, target: Target) -> tuple[Source, ...]:
         return (DataSource(self.config.dataset, self.config.dataset_config),)
 
+    def fit_config(self) -> ConfigT:
+        return self.config.model_copy(update={"head": "predicted"})
+
     def supports(self, anatomy: Anatomy) -> Support:
         path = find(self.config.start) if self.config.start else None
         return Support.yes() if path is None else readable(path)
@@ -88,25 +88,25 @@ class Trained(Initialiser[ConfigT]):
         return 1  # only its size is looked at
 
     def fit(self, inputs: FitInputs) -> Artifact:
-        from initbench_ghn.architectures import ResNet
+        from initbench_ghn.architectures import Architectures
+        from initbench_ghn.beginning import begun
         from initbench_ghn.checkpoint import stated
-        from initbench_ghn.training import Pictures, Trainer
+        from initbench_ghn.pictures import Pictures
+        from initbench_ghn.training import Trainer
 
         (splits,) = inputs.sources
         assert isinstance(splits, ImageSplits)
-        ghn, start = self._started(splits, inputs.generator)
+        ghn, start = begun(self.config, self.noise(), splits.classes, inputs.generator)
         ghn.to(inputs.device).requires_grad_()
-        networks = [
-            ResNet(
-                depth,
-                splits.channels,
-                splits.classes,
-                average_pool=self.config.fidelity == "code",
-            ).to(inputs.device)
-            for depth in self.config.architectures
-        ]
+        networks = Architectures(
+            self.config.architectures,
+            self.config.generated,
+            splits.channels,
+            splits.classes,
+            average_pool=self.config.fidelity == "code",
+        )
         lesson = self._lesson(self.config.dataset or inputs.target.dataset)
-        trainer = Trainer(ghn, networks, lesson, inputs.generator)
+        trainer = Trainer(ghn, networks, lesson, inputs.generator, judges=networks.judges)
         mean, std = _normalisation(splits, inputs.device)
         progress = trainer.train(
             Pictures(splits.train, mean, std),
@@ -171,39 +171,10 @@ class Trained(Initialiser[ConfigT]):
             batch_size=config.batch_size,
             rate=config.rate,
             weight_decay=config.weight_decay,
+            meta_batch=config.meta_batch,
             amp=config.amp,
             **self.lesson_options(),
         )
-
-    def _started(self, splits: ImageSplits, generator: torch.Generator) -> tuple[GHN, str]:
-        """Return a hypernetwork to train, and where its weights are from."""
-        from initbench_ghn.architecture import Architecture
-        from initbench_ghn.checkpoint import load
-
-        path = find(self.config.start) if self.config.start else None
-        if path is None:
-            scratch = Architecture(num_classes=splits.classes)
-            whole = f"no checkpoint `{self.config.start}`" if self.config.start else "as asked for"
-            return self._seeded(scratch, generator), f"graph network from scratch: {whole}"
-        trained = load(path)
-        ghn = self._seeded(trained.architecture, generator)
-        kept = {n: x for n, x in trained.state_dict().items() if not n.startswith("decoder.")}
-        ghn.load_state_dict(kept, strict=False)
-        return ghn, f"all but the decoder of weights from `{self.config.start}`"
-
-    def _seeded(self, like: Architecture, generator: torch.Generator) -> GHN:
-        """Return a hypernetwork with PyTorch's default weights and the decoder of this method."""
-        from dataclasses import replace
-
-        import torch
-
-        from initbench_ghn.network import GHN
-
-        architecture = replace(like, decoder_shape=_TILE, noise=self.noise())
-        seed = int(torch.randint(2**62, (), generator=generator))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return GHN(architecture)
 
 
 class GHNInitialiser(Trained[TrainedConfig]):
@@ -211,7 +182,7 @@ class GHNInitialiser(Trained[TrainedConfig]):
 
     name = "ghn"
     summary = "all weights predicted by a graph hypernetwork, trained on images"
-    version = "1"
+    version = "2"
     Config = TrainedConfig
 
 
@@ -220,7 +191,7 @@ class NoiseGHNInitialiser(Trained[NoiseGHNConfig]):
 
     name = "noise_ghn"
     summary = "as `ghn`, with noise at each node, so that every seed has other weights"
-    version = "1"
+    version = "2"
     Config = NoiseGHNConfig
 
     def noise(self) -> Noise | None:

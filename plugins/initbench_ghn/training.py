@@ -1,7 +1,8 @@
 """Training a graph hypernetwork on images (Harder et al. 2023, section 3.3; Knyazev et al. 2021).
 
-Each step predicts the parameters of all architectures, runs all of them on the same images, and
-moves the hypernetwork by Adam. A Noise GHN predicts twice, with two draws of noise:
+Each step predicts the parameters of all architectures, or of some that are drawn (`meta_batch`),
+runs them on the same images, and moves the hypernetwork by Adam. A Noise GHN predicts twice, with
+two draws of noise:
 
     loss = mean cross entropy of all passes + w * cos(l1, l2)
 
@@ -10,11 +11,12 @@ l1 and l2 being the logits of the two draws: those of all images and architectur
 their sum, divided by the number of passes, is `similarity: paper`. What is kept is the epoch with
 the lowest validation cross entropy.
 
-All architectures of a step go through the graph network and the decoder as one batch.
+All architectures of a step, and both draws, go through the graph network and the decoder as one
+batch; the networks themselves run one after another, because they are different ones.
 
 A step whose loss or gradient is not finite is left out; an epoch that loses more than one in 50,
 and more than 10, ends in an error. The state after each epoch can be kept in a file, from which the
-next attempt goes on.
+next attempt goes on. That file is a checkpoint of the best epoch besides, as `checkpoint` reads it.
 """
 
 from __future__ import annotations
@@ -23,22 +25,24 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
 
-from initbench.api import PluginError, Split
-from initbench_ghn.cache import graph_of
-from initbench_ghn.network import GHN, parameters_of
+from initbench.api import PluginError
+from initbench_ghn.checkpoint import stated
+from initbench_ghn.network import GHN
+from initbench_ghn.pictures import Pictures
+from initbench_ghn.traced import Networks, Traced
 
 CLIP = 5.0
 SHARE_OF_FAILURES = 50
 LEAST_FAILURES = 10
-PADDING = 4
+NETWORKS_AT_HAND = 256
 
 
 @dataclass(frozen=True)
@@ -51,44 +55,11 @@ class Lesson:
     batch_size: int = 64
     rate: float = 1e-3
     weight_decay: float = 1e-5
+    meta_batch: int | None = None
+    """Architectures of each step; None: all."""
     similarity: Literal["code", "paper"] = "code"
     similarity_weight: float = 1.0
     amp: bool = False
-
-
-@dataclass
-class Pictures:
-    """The images of a split on a device, normalised when a batch is made."""
-
-    split: Split
-    mean: Tensor  # (channels, 1, 1)
-    std: Tensor
-
-    def batch(
-        self, chosen: Tensor, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return images and labels; with a generator, shifted by up to 4 pixels and mirrored."""
-        images = self.split.images[chosen].to(self.mean.device).float() / 255
-        images = (images - self.mean) / self.std
-        labels = self.split.labels[chosen].to(self.mean.device)
-        return (images if generator is None else augmented(images, generator)), labels
-
-    def __len__(self) -> int:
-        return len(self.split)
-
-
-def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return random crops of images with 4 pixels of zeros around them, half of them mirrored."""
-    count, _, height, width = images.shape
-    padded = functional.pad(images, (PADDING,) * 4)
-    top, left = torch.randint(2 * PADDING + 1, (2, count, 1), generator=generator)
-    rows = top + torch.arange(height)
-    columns = left + torch.arange(width)
-    mirrored = torch.rand(count, 1, generator=generator) < 0.5
-    columns = torch.where(mirrored, columns.flip(1), columns)
-    rows, columns = rows.to(images.device), columns.to(images.device)
-    place = torch.arange(count, device=images.device)[:, None, None]
-    return padded.movedim(1, -1)[place, rows[:, :, None], columns[:, None]].movedim(-1, 1)
 
 
 @dataclass
@@ -103,18 +74,25 @@ class Progress:
 
 
 class Trainer:
-    """Trains `ghn` in place, on its device."""
+    """Trains `ghn` in place, on its device.
+
+    The first `judges` of its networks are those that it is validated on (default: all).
+    """
 
     def __init__(
         self,
         ghn: GHN,
-        networks: Sequence[nn.Module],
+        networks: Networks,
         lesson: Lesson,
         generator: torch.Generator,
+        judges: int | None = None,
     ) -> None:
         self.ghn, self.networks, self.lesson = ghn, networks, lesson
         self.generator = generator
-        self.shapes = [{n: p.shape for n, p in x.named_parameters()} for x in networks]
+        self.judges = len(networks) if judges is None else judges
+        self._traced = lru_cache(NETWORKS_AT_HAND)(
+            lambda number, *image: Traced.of(networks[number], image)
+        )
         self.adam = torch.optim.Adam(
             ghn.parameters(), lr=lesson.rate, weight_decay=lesson.weight_decay
         )
@@ -126,8 +104,6 @@ class Trainer:
 
         Raises PluginError if too many steps fail.
         """
-        image = tuple(train.split.images.shape[1:])
-        self.graphs = [graph_of(x, image) for x in self.networks]  # type: ignore[arg-type]
         if state is not None and state.is_file():
             self._restore(state)
         while self.progress.epoch < self.lesson.epochs:
@@ -138,9 +114,11 @@ class Trainer:
                 self._keep(state)
         return self.progress
 
-    def loss(self, images: Tensor, labels: Tensor, noise: Sequence[list[Tensor]]) -> Tensor:
+    def loss(
+        self, images: Tensor, labels: Tensor, group: Sequence[Traced], noise: Sequence[list[Tensor]]
+    ) -> Tensor:
         """Return the loss of a batch; `noise` holds, for each draw, that of each architecture."""
-        draws = self._logits(images, noise)
+        draws = self._logits(images, group, noise)
         entropies = [functional.cross_entropy(x, labels) for draw in draws for x in draw]
         loss = torch.stack(entropies).mean()
         if len(draws) < 2:
@@ -153,25 +131,34 @@ class Trainer:
             )
         return loss + weight * functional.cosine_similarity(first, second, 2).mean() / 2
 
-    def _logits(self, images: Tensor, noise: Sequence[list[Tensor]]) -> list[list[Tensor]]:
+    def _logits(
+        self, images: Tensor, group: Sequence[Traced], noise: Sequence[list[Tensor]]
+    ) -> list[list[Tensor]]:
         """Return (images, classes) for each architecture, for each draw."""
-        draws, count = max(len(noise), 1), len(self.graphs)
-        states = self.ghn.embeddings(self.graphs) * draws
+        draws, graphs = max(len(noise), 1), [x.graph for x in group]
+        states = self.ghn.embeddings(graphs) * draws
         flat = [x for draw in noise for x in draw]
-        tiles = self.ghn.decode(list(self.graphs) * draws, states, flat or None)
+        tiles = self.ghn.decode(graphs * draws, states, flat or None)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.lesson.amp):
-            logits = [
-                functional_call(
-                    self.networks[i % count], parameters_of(x, self.shapes[i % count]), (images,)
-                ).float()
-                for i, x in enumerate(tiles)
-            ]
-        return [logits[first : first + count] for first in range(0, len(logits), count)]
+            logits = [x(y, images) for x, y in zip(list(group) * draws, tiles, strict=True)]
+        return [logits[first : first + len(group)] for first in range(0, len(logits), len(group))]
 
-    def _noise(self, draws: int) -> list[list[Tensor]]:
+    def chosen(self, images: Tensor) -> list[Traced]:
+        """Return the architectures of a step."""
+        some, count = self.lesson.meta_batch, len(self.networks)
+        if some is None or some >= count:
+            return self.group(range(count), images)
+        drawn = torch.randperm(count, generator=self.generator)[:some]
+        return self.group(drawn.tolist(), images)
+
+    def group(self, numbers: Sequence[int], images: Tensor) -> list[Traced]:
+        """Return architectures by number, for images of this size."""
+        return [self._traced(number, *images.shape[1:]) for number in numbers]
+
+    def _noise(self, group: Sequence[Traced], draws: int) -> list[list[Tensor]]:
         found = []
         for _ in range(draws):
-            drawn = [self.ghn.draw_noise(graph, self.generator) for graph in self.graphs]
+            drawn = [self.ghn.draw_noise(x.graph, self.generator) for x in group]
             found.append([x for x in drawn if x is not None])
         return [draw for draw in found if draw]
 
@@ -184,7 +171,7 @@ class Trainer:
         batches = torch.randperm(len(train), generator=self.generator).split(lesson.batch_size)
         total, failures = 0.0, 0
         for chosen in batches:
-            loss = self._step(*train.batch(chosen, self.generator))
+            loss = self.step(*train.batch(chosen, self.generator))
             if loss is None:
                 failures += 1
                 if failures > max(LEAST_FAILURES, len(batches) // SHARE_OF_FAILURES):
@@ -197,10 +184,11 @@ class Trainer:
         self.progress.failures += failures
         return total / max(len(batches) - failures, 1)
 
-    def _step(self, images: Tensor, labels: Tensor) -> float | None:
+    def step(self, images: Tensor, labels: Tensor) -> float | None:
         """Take a step, and return its loss; None where it is not finite."""
         self.adam.zero_grad()
-        loss = self.loss(images, labels, self._noise(self.draws))
+        group = self.chosen(images)
+        loss = self.loss(images, labels, group, self._noise(group, self.draws))
         value = float(loss.detach())
         if not math.isfinite(value):
             return None
@@ -219,7 +207,8 @@ class Trainer:
         total = 0.0
         for chosen in torch.arange(len(validation)).split(self.lesson.batch_size):
             images, labels = validation.batch(chosen)
-            (logits,) = self._logits(images, self._noise(1))
+            group = self.group(range(self.judges), images)
+            (logits,) = self._logits(images, group, self._noise(group, 1))
             entropies = [functional.cross_entropy(x, labels) for x in logits]
             total += float(torch.stack(entropies).mean()) * len(chosen)
         self.generator.set_state(before)
@@ -230,6 +219,8 @@ class Trainer:
 
     def _keep(self, path: Path) -> None:
         content = {
+            **stated(self.ghn.architecture),
+            "state_dict": self.progress.best or self.ghn.state_dict(),
             "ghn": self.ghn.state_dict(),
             "adam": self.adam.state_dict(),
             "generator": self.generator.get_state(),

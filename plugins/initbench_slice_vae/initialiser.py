@@ -3,10 +3,10 @@
 Source: Harder et al. 2023, section 3.2 and supplement; sizes, epochs and the constant output
 variance from the authors' code. Two presets:
 
-| preset | standardise | output variance | weight decay |
-| --- | --- | --- | --- |
-| faithful | no | 0.001 for 3 x 3 slices, learned for others (as the code has it) | 1 |
-| robust | yes | learned | 1e-5 |
+| preset | standardise | output variance | weight decay | a sample is |
+| --- | --- | --- | --- | --- |
+| faithful | no | 0.001 for 3 x 3 slices, learned for others (as the code has it) | 1 | the mean |
+| robust | yes | learned | 1e-5 | of the decoder's normal |
 
 Deviations:
 - The faithful output variance sets an absolute scale: where trained slices have a standard
@@ -58,8 +58,9 @@ class SliceVAEConfig(ModelConfig):
         float | None, Field(ge=0, allow_inf_nan=False, description="default: the preset's")
     ] = None
     output_noise: Annotated[
-        bool, Field(description="sample from the decoder's normal, not only its mean")
-    ] = False
+        bool | None,
+        Field(description="sample from the decoder's normal, not its mean; default: the preset's"),
+    ] = None
 
 
 class SliceVAEInitialiser(LocalInitialiser[SliceVAEConfig]):
@@ -67,7 +68,7 @@ class SliceVAEInitialiser(LocalInitialiser[SliceVAEConfig]):
 
     name = "slice_vae"
     summary = "each kernel slice decoded by the VAE of its layer, learnt from a zoo"
-    version = "1"
+    version = "2"
     Config = SliceVAEConfig
     method = "slice VAE"
 
@@ -77,7 +78,7 @@ class SliceVAEInitialiser(LocalInitialiser[SliceVAEConfig]):
         from initbench_slices.training import lessons, train
 
         model = self._model(layers[0].place.kernel)
-        taught, scales = lessons(layers, self._standardise, self.config.least_steps, generator)
+        taught, scales = lessons(layers, self._robust_unless("standardise"), self.config, generator)
         parameters = train(model, taught, device)
         found = [
             judge(model, {n: p[[i]] for n, p in parameters.items()}, lesson.held_out.to(device))
@@ -93,7 +94,7 @@ class SliceVAEInitialiser(LocalInitialiser[SliceVAEConfig]):
         generator: torch.Generator,
     ) -> list[Tensor]:
         import torch
-        from initbench_slices.stacking import Blocks, select
+        from initbench_slices.stacking import Blocks, parts, select
 
         model = self._model(kernel)
         device = tensors["scale"].device
@@ -104,16 +105,19 @@ class SliceVAEInitialiser(LocalInitialiser[SliceVAEConfig]):
             return blocks.pack(rows).to(device)
 
         parameters = {name: tensors[name].to(device) for name in model.starts()}
+        z = normal(model.latent)
+        noise = normal(kernel**2) if self._robust_unless("output_noise") else None
+        decoded = []
         with torch.no_grad():
-            mean, variance = model.decode(select(parameters, blocks.models), normal(model.latent))
-            if self.config.output_noise:
-                mean = mean + variance.sqrt() * normal(kernel**2)
-        slices = blocks.unpack(mean)
+            for part in parts(len(blocks.models), device):
+                mean, variance = model.decode(select(parameters, blocks.models[part]), z[part])
+                decoded.append(mean if noise is None else mean + variance.sqrt() * noise[part])
+        slices = blocks.unpack(torch.cat(decoded))
         return [x * tensors["scale"][i] for x, (i, _) in zip(slices, wanted, strict=True)]
 
-    @property
-    def _standardise(self) -> bool:
-        given = self.config.standardise
+    def _robust_unless(self, option: Literal["standardise", "output_noise"]) -> bool:
+        """Return an option, or where it is left out whether the preset is the robust one."""
+        given: bool | None = getattr(self.config, option)
         return self.config.preset == "robust" if given is None else given
 
     def _model(self, kernel: int) -> SliceVAE:

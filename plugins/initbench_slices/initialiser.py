@@ -83,6 +83,9 @@ class LocalConfig(Config):
 class ModelConfig(LocalConfig):
     """What all local methods have, and how long models of slices are trained."""
 
+    scale: Annotated[
+        float, Field(gt=0, le=1, description="of the authors' epochs; at least one is left")
+    ] = 1.0
     least_steps: Annotated[int, Field(ge=1, description="of training, for each layer")] = 2000
     """Fewer than the published setting has in any layer (4,350)."""
 
@@ -139,6 +142,10 @@ class LocalInitialiser(Initialiser[ConfigT]):
         found = {why_not_slices(x.shape) for x in anatomy.weight_layers()} - {""}
         reasons = f" (it has: {', '.join(sorted(found))})" if found else ""
         return Support.no(f"it has no square kernel larger than 1 x 1{reasons}")
+
+    def fit_config(self) -> ConfigT:
+        """Leave out the head rule, so that variants of one method share their fit."""
+        return self.config.model_copy(update={"head": "xavier"})
 
     def sources(self, target: Target) -> tuple[ZooSource, ...]:
         """Ask for the paper's zoo: networks of the target, He initialised, on the target's data."""

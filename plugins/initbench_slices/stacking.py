@@ -174,6 +174,16 @@ def look_up(table: Tensor, indices: Tensor) -> Tensor:
 # --- blocks -------------------------------------------------------------------------------------
 
 BLOCK_ROWS = 256
+_BLOCKS_AT_ONCE = 16
+
+
+def parts(blocks: int, device: torch.device) -> list[slice]:
+    """Return which of so many blocks are computed at once.
+
+    On a CPU only as many as stay in its caches from one product to the next, elsewhere all.
+    """
+    at_once = _BLOCKS_AT_ONCE if device.type == "cpu" else blocks
+    return [slice(first, first + at_once) for first in range(0, blocks, at_once)]
 
 
 class Blocks:

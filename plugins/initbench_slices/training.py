@@ -12,6 +12,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,6 +21,9 @@ from torch import Tensor
 from initbench.api import PluginError
 from initbench_slices.slices import LayerSlices
 from initbench_slices.stacking import Parameters, Start, draw, unpack
+
+if TYPE_CHECKING:
+    from initbench_slices.initialiser import ModelConfig
 
 BATCH = 128
 _ROWS_AT_ONCE = 2048  # of each model, where nothing is learnt; noise is drawn in such parts
@@ -82,18 +87,23 @@ class Lesson:
         return steps % between == 0 or steps == self.steps
 
 
-def epochs(slices_a_network: int, rows: int, least_steps: int) -> int:
+def epochs(slices_a_network: int, rows: int, least_steps: int, scale: float = 1) -> int:
     """Return for how many epochs to train on `rows` slices.
 
-    That is the entry of the authors' table whose number of slices is nearest (by ratio), or
-    more where this would be fewer than `least_steps` steps.
+    That is the entry of the authors' table whose number of slices is nearest (by ratio), times
+    `scale`, or more where this would be fewer than `least_steps` steps.
     """
     nearest = min(EPOCHS, key=lambda known: abs(math.log(known / slices_a_network)))
-    return max(EPOCHS[nearest], -(-least_steps // -(-rows // BATCH)))
+    # As a fraction, because 0.29 * 100 is a little less than 29.
+    scaled = max(1, math.floor(EPOCHS[nearest] * Fraction(str(scale))))
+    return max(scaled, -(-least_steps // -(-rows // BATCH)))
 
 
 def lessons(
-    layers: Sequence[LayerSlices], standardise: bool, least_steps: int, generator: torch.Generator
+    layers: Sequence[LayerSlices],
+    standardise: bool,
+    length: ModelConfig,
+    generator: torch.Generator,
 ) -> tuple[list[Lesson], Tensor]:
     """Return what the models of some layers learn from, and what slices were divided by.
 
@@ -106,7 +116,7 @@ def lessons(
             x.place.name,
             x.train / scale,
             x.held_out / scale,
-            epochs(x.place.slices, len(x.train), least_steps),
+            epochs(x.place.slices, len(x.train), length.least_steps, length.scale),
             torch.Generator().manual_seed(seed),
         )
         for x, scale, seed in zip(layers, scales, seeds, strict=True)

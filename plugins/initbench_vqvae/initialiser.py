@@ -69,7 +69,7 @@ class _Codes(LocalInitialiser[CodesConfig]):
 
         config = self.config
         model = SliceVQVAE(layers[0].place.kernel, weight_decay=config.weight_decay)
-        taught, scales = lessons(layers, config.standardise, config.least_steps, generator)
+        taught, scales = lessons(layers, config.standardise, config, generator)
         parameters = train(model, taught, device)
         coded, found = [], []
         for i, lesson in enumerate(taught):
@@ -87,7 +87,7 @@ class _Codes(LocalInitialiser[CodesConfig]):
         generator: torch.Generator,
     ) -> list[Tensor]:
         import torch
-        from initbench_slices.stacking import Blocks, select
+        from initbench_slices.stacking import Blocks, parts, select
 
         from initbench_vqvae.model import SliceVQVAE
 
@@ -95,13 +95,16 @@ class _Codes(LocalInitialiser[CodesConfig]):
         device = tensors["scale"].device
         blocks = Blocks([layer for layer, _ in wanted], [count for _, count in wanted])
         drawn = [torch.rand(count, kernel**2, generator=generator) for _, count in wanted]
-        names = list(model.starts())
-        parameters = select({name: tensors[name].to(device) for name in names}, blocks.models)
+        parameters = {name: tensors[name].to(device) for name in model.starts()}
+        decoded = []
         with torch.no_grad():
             uniform = blocks.pack(drawn).to(device)
             indices = self.sample_codes(tensors, kernel, blocks.models, uniform)
-            codes = self.arrange(model.look_up(parameters, indices))
-            slices = blocks.unpack(model.decode(parameters, codes))
+            for part in parts(len(blocks.models), device):
+                own = select(parameters, blocks.models[part])
+                codes = self.arrange(model.look_up(own, indices[part]))
+                decoded.append(model.decode(own, codes))
+        slices = blocks.unpack(torch.cat(decoded))
         return [x * tensors["scale"][i] for x, (i, _) in zip(slices, wanted, strict=True)]
 
     def learn_prior(self, coded: Sequence[Lesson], device: str) -> Tensors:
@@ -142,6 +145,7 @@ class VQVAEStar(_Codes):
 
     name = "vqvae_star"
     summary = "each kernel slice decoded by the VQVAE of its layer, codes from a PixelCNN prior"
+    version = "2"
     Config = CodesConfig
     method = "VQVAE with PixelCNN prior"
 
@@ -156,14 +160,12 @@ class VQVAEStar(_Codes):
     def sample_codes(
         self, tensors: Tensors, kernel: int, models: Sequence[int], uniform: Tensor
     ) -> Tensor:
-        from initbench_slices.stacking import select
-
         from initbench_vqvae.prior import GatedPixelCNN
         from initbench_vqvae.sampling import sample
 
         prior = GatedPixelCNN(kernel)
         parameters = {n: tensors[f"prior.{n}"].to(uniform.device) for n in prior.starts()}
-        return sample(prior, select(parameters, models), uniform)
+        return sample(prior, parameters, models, uniform)
 
 
 def encode(model: SliceVQVAE, parameters: Tensors, lesson: Lesson) -> Lesson:

@@ -31,7 +31,11 @@ question: Which?
 models: [{model}]
 datasets: [digits]
 initialisers: [default]
-recipe: {{optimiser: {{name: sgd, lr: 0.05}}, epochs: 1, batch_size: 300}}
+recipe:
+  optimiser: {{name: sgd, lr: 0.05}}
+  epochs: 1
+  batch_size: 300
+  evaluation: {{kept_epochs: [0, 1]}}
 seeds: 1
 measures: [test_accuracy]
 comparisons: {{reference: default}}
@@ -105,6 +109,11 @@ def test_the_record_is_that_of_one_device(tmp_path: Path) -> None:
     assert record.weights is not None
     assert (record.cost.devices, expected.cost.devices) == (2, 1)
     assert record.attempt_notes == ["trained on 2 devices"]
+    assert record.kept_epochs == expected.kept_epochs == [0, 1]
+    kept = [
+        Store(tmp_path / f"results-{n}").states(r)["kept"] for n, r in ((1, expected), (2, record))
+    ]
+    torch.testing.assert_close(kept[0], kept[1], rtol=1e-4, atol=1e-5)
 
 
 def test_what_a_network_raises_on_one_device_is_a_failed_record(

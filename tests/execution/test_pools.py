@@ -43,7 +43,7 @@ def first_event(pool: WorkerPool) -> Event:
 @pytest.mark.parametrize(
     "event",
     [
-        Progress("a", "b", 1, 2, 0.5),
+        Progress("a", "b", 1, 2, 0.5, 1.25),
         Outcome("a", "a path with 'quotes' and\nlines"),
         Finished("a"),
         Ready(),

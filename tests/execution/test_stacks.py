@@ -49,7 +49,7 @@ recipe:
   optimiser: {{name: adam, lr: 0.01}}
   epochs: 2
   batch_size: {batch_size}
-  evaluation: {{every: 2, unit: batch}}
+  evaluation: {{every: 2, unit: batch, kept_epochs: [0, 1]}}
 seeds: {seeds}
 measures: [test_accuracy]
 comparisons: {{reference: {initialiser}}}

@@ -48,7 +48,8 @@ question: Which?
 models: [{model}]
 datasets: [digits]
 initialisers: [{initialiser}]
-recipe: {{optimiser: {{name: sgd, lr: 0.05}}, epochs: 1, batch_size: 300}}
+recipe:
+  {{optimiser: {{name: sgd, lr: 0.05}}, epochs: 1, batch_size: 300, evaluation: {{layers: true}}}}
 seeds: 1
 measures: [test_accuracy]
 comparisons: {{reference: {initialiser}}}
@@ -199,6 +200,9 @@ def test_a_trial_tells_its_progress_and_leaves_a_record(world: World) -> None:
     assert record.initialise_cost is not None
     assert 0 < record.initialise_cost.wall_seconds < 60
     assert record.initialise_cost.steps == 0
+    assert record.layers is not None
+    assert record.layers.layers == ["conv1", "conv2", "conv3", "linear1", "linear2"]
+    assert record.layers.steps == record.curves["validation_loss"].steps
     weights = world.writer.weights(record, "best")
     assert set(weights) == {row.parameter for row in record.coverage}
 

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 import pytest
 
 from initbench.leaderboard import svg
-from initbench.leaderboard.layer_plot import NAMED, _powers, layer_plot
+from initbench.leaderboard.layer_plot import NAMED, layer_plot
 from initbench.results import LayerBand
 
 
@@ -110,12 +110,12 @@ def test_one_layer_can_be_drawn() -> None:
     [(-0.3, 0.8, [1, 2, 5]), (-0.31, 0.8, [0.5, 1, 2, 5]), (-2.2, 1.1, [0.01, 0.1, 1, 10])],
 )
 def test_ticks_of_powers_are_round(low: float, high: float, ticks: list[float]) -> None:
-    found = [10**t for t in _powers(svg.Span(low, high, 0, 1))]
+    found = [10**t for t in svg.Span(low, high, 0, 1).powers()]
     assert found == pytest.approx(ticks)
 
 
 def test_a_short_logarithmic_axis_has_ticks_all_the_same() -> None:
-    assert len(_powers(svg.Span(0.32, 0.6, 0, 1))) > 2
+    assert len(svg.Span(0.32, 0.6, 0, 1).powers()) > 2
 
 
 def test_hostile_names_are_escaped() -> None:

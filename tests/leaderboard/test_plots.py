@@ -113,6 +113,21 @@ class TestConvergence:
         assert [x for x, _ in points] == sorted(x for x, _ in points)
         assert [y for _, y in points] == sorted((y for _, y in points), reverse=True)
 
+    def test_losses_are_drawn_by_powers_of_ten(self) -> None:
+        losses = dataclasses.replace(
+            band(mean=(10.0, 1.0, 0.1)),
+            low=[10.0, 1.0, 0.1],
+            high=[10.0, 1.0, 0.1],
+            quantity="training loss",
+        )
+        plot = convergence(losses)
+        line = with_class(plot, "line")[0]
+        y = [float(p.split(",")[1]) for p in line.get("points", "").split()]
+        assert y[1] - y[0] == pytest.approx(y[2] - y[1], abs=0.2)
+        texts = ["".join(e.itertext()) for e in plot.iter("text")]
+        assert {"training loss", "10", "1", "0.1"} <= set(texts)
+        assert not any("%" in text for text in texts)
+
     def test_a_curve_has_a_gap_where_it_is_not_finite(self) -> None:
         plot = convergence(band(mean=(0.1, 0.5, math.nan, 0.7, 0.9, math.inf)))
         lines = [e for e in with_class(plot, "line") if e.tag == "polyline"]

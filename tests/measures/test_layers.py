@@ -16,7 +16,7 @@ from initbench.measures.layers import LayerMeasure, spread
 from initbench.measures.logit_entropy import LogitEntropy
 from initbench.measures.measure import NetworkMeasure
 from initbench.measures.nearest_neighbour import NearestNeighbour, NearestNeighbourConfig
-from initbench.measures.start_up import ShownConfig, StartUpConfig
+from initbench.measures.start_up import ShownConfig, StartUpConfig, VarianceConfig
 from initbench.measures.weight_norm import WeightNorm, WeightNormConfig
 from initbench.probes.layers import by_layer, nothing
 from initbench.probes.probe import Observation
@@ -48,7 +48,7 @@ def test_a_layer_without_a_variance_is_infinitely_bad(
     measure: type[ActivationVariance], bad: float
 ) -> None:
     observation = seen(measure.name, {"conv1": 1.0, "conv2": bad})
-    assert measure(StartUpConfig()).of_observation(observation, DONE) == math.inf
+    assert measure(VarianceConfig()).of_observation(observation, DONE) == math.inf
 
 
 @pytest.mark.parametrize("measure", [ActivationVariance, GradientVariance])
@@ -56,9 +56,9 @@ def test_unequal_variances_are_measured_in_powers_of_ten(
     measure: type[ActivationVariance],
 ) -> None:
     observation = seen(measure.name, {"a": 0.01, "b": 1.0, "c": 100.0})
-    assert measure(StartUpConfig()).of_observation(observation, DONE) == pytest.approx(4 / 3)
-    assert measure(StartUpConfig(layer="c")).of_observation(observation, DONE) == pytest.approx(2)
-    assert measure(StartUpConfig()).by_layer(observation) == {"a": 0.01, "b": 1.0, "c": 100.0}
+    assert measure(VarianceConfig()).of_observation(observation, DONE) == pytest.approx(4 / 3)
+    assert measure(VarianceConfig(layer="c")).of_observation(observation, DONE) == pytest.approx(2)
+    assert measure(VarianceConfig()).by_layer(observation) == {"a": 0.01, "b": 1.0, "c": 100.0}
 
 
 def test_dead_units_are_a_mean_over_rectifiers() -> None:
@@ -80,8 +80,8 @@ def test_logits_that_are_not_finite_count_as_certain(entropy: float, value: floa
 @pytest.mark.parametrize(
     ("measure", "worst"),
     [
-        (ActivationVariance(StartUpConfig()), math.inf),
-        (GradientVariance(StartUpConfig()), math.inf),
+        (ActivationVariance(VarianceConfig()), math.inf),
+        (GradientVariance(VarianceConfig()), math.inf),
         (DeadUnits(StartUpConfig()), 1.0),
         (LogitEntropy(ShownConfig()), 0.0),
         (WeightNorm(WeightNormConfig()), None),
@@ -165,8 +165,8 @@ def test_measures_with_equal_settings_share_one_look() -> None:
     looks = [
         m.probe().tree()
         for m in (
-            ActivationVariance(StartUpConfig(layer="conv1")),
-            GradientVariance(StartUpConfig()),
+            ActivationVariance(VarianceConfig(layer="conv1")),
+            GradientVariance(VarianceConfig()),
             DeadUnits(StartUpConfig()),
             LogitEntropy(ShownConfig()),
         )

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from initbench.probes import start_up
 from initbench.probes.probe import Checkpoint, Observation
-from initbench.probes.start_up import StartUp
+from initbench.probes.start_up import QUANTILES, StartUp
 from initbench.streams import Stream, generator
 from tests.probes.looking import Population, Subject, alone, trial_record
 from tests.training.networks import equal, network
@@ -205,3 +206,43 @@ def test_the_main_network_of_a_hypernetwork_is_what_is_seen() -> None:
     assert all(name.startswith("main.") for name in layers)
     assert list(values(seen, "gradient_variance")) == layers
     assert list(values(seen, "dead_units")) == layers[:1]
+
+
+def test_quantiles_are_those_of_all_values_of_a_layer() -> None:
+    net = rectifier()
+    population = alone(initial=net)
+    seen = StartUp(batch=20, mode="eval").observe(population)
+    images, _ = batch(population, 20)
+    outputs = net[0](images)
+    expected = np.quantile(outputs.detach().double().numpy(), np.linspace(0, 1, QUANTILES))
+    found = seen.tensors["activation_quantiles"]
+    assert found.shape == seen.tensors["gradient_quantiles"].shape == (3, QUANTILES)
+    assert found[0].numpy() == pytest.approx(expected, abs=1e-6)
+    for quantity in ("activation", "gradient"):
+        spread = seen.tensors[f"{quantity}_quantiles"].var(1, correction=0)
+        assert spread.tolist() == pytest.approx(
+            seen.tensors[f"{quantity}_variance"].tolist(), rel=0.15
+        )
+
+
+def test_of_a_large_layer_some_values_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    population = alone(initial=rectifier())
+    whole = StartUp(batch=40, mode="eval").observe(population)
+    monkeypatch.setattr(start_up, "_SAMPLE", 2000)
+    part, again = (StartUp(batch=40, mode="eval").observe(population) for _ in range(2))
+    quantiles = part.tensors["activation_quantiles"]
+    assert torch.equal(quantiles, again.tensors["activation_quantiles"])
+    assert not torch.equal(quantiles, whole.tensors["activation_quantiles"])
+    middle = whole.tensors["activation_quantiles"][0, 64:193]
+    assert (quantiles[0, 64:193] - middle).abs().max() < 0.25 * middle.std()
+    assert torch.equal(part.tensors["activation_variance"], whole.tensors["activation_variance"])
+
+
+def test_trained_networks_are_looked_at_in_the_same_way() -> None:
+    start, end = rectifier(0), rectifier(1)
+    both = alone(initial=start, last=end)
+    trained = StartUp(batch=20, checkpoint="last").observe(both)
+    as_start = StartUp(batch=20).observe(alone(initial=end))
+    assert all(torch.equal(trained.tensors[n], x) for n, x in as_start.tensors.items())
+    gone = StartUp(checkpoint="last").observe(alone(initial=start))
+    assert gone.description["notes"] == ["there is no last network"]

@@ -10,7 +10,7 @@ import torch
 from initbench.measures.activation_variance import ActivationVariance
 from initbench.measures.dead_units import DeadUnits
 from initbench.measures.measure import Measure
-from initbench.measures.start_up import StartUpConfig
+from initbench.measures.start_up import StartUpConfig, VarianceConfig
 from initbench.probes.layers import by_layer, nothing
 from initbench.probes.probe import Observation
 from initbench.reporting.cells import Cell
@@ -64,7 +64,7 @@ def test_trials_that_nobody_looked_at_are_left_out() -> None:
 
 def test_what_is_not_finite_is_left_open() -> None:
     observation = by_layer({"activation_variance": {"conv1": 1.0, "conv2": float("inf")}})
-    found = band({0: observation}, ActivationVariance(StartUpConfig()))
+    found = band({0: observation}, ActivationVariance(VarianceConfig()))
     assert found is not None
     assert (found.unit, found.logarithmic) == ("variance", True)
     assert (found.median, found.high) == ([1.0, None], [1.0, None])

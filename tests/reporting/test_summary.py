@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from initbench.measures.failure_rate import FailureRate
+from initbench.plugin.initialiser import Config
 from initbench.plugin.registry import Registry
 from initbench.reporting import results_of, summarise
 from initbench.store.artifact import StoredArtifact
@@ -35,6 +37,41 @@ def test_rule_5_the_band_is_mean_and_quartiles_of_all_trials_that_count() -> Non
 def test_a_cell_without_curves_has_no_band() -> None:
     failed = record(status=TrialStatus.FAILED, curves={}, final={})
     assert summary({"he": [failed]}, reference="he").curves == []
+
+
+@pytest.mark.parametrize("continual", [False, True])
+def test_where_numbers_are_predicted_the_band_is_that_of_a_loss(continual: bool) -> None:
+    cell = trials("default", [0.9, 0.8])
+    recipe = {"continual": {"tasks": 3}} if continual else {}
+    for i, one in enumerate(cell):
+        curves = {name: curve for name, curve in one.curves.items() if "accuracy" not in name}
+        ended = dict(one.final, **{"train_loss.guessing": 7.0})
+        cell[i] = one.model_copy(
+            update={
+                "curves": curves,
+                "final": ended,
+                "identity": {**one.identity, "recipe": recipe},
+            }
+        )
+    short = {
+        name: curve.model_copy(
+            update={n: getattr(curve, n)[:3] for n in ("steps", "epochs", "values")}
+        )
+        for name, curve in cell[1].curves.items()
+    }
+    cell[1] = cell[1].model_copy(update={"status": TrialStatus.DIVERGED, "curves": short})
+    (band,) = summary({"default": cell}, [FailureRate(Config())]).curves
+    name, quantity, first = (
+        ("train_loss", "training loss", 1)
+        if continual
+        else ("validation_loss", "validation loss", 0)
+    )
+    known = cell[0].curves[name].values
+    assert band.quantity == quantity
+    assert band.steps == [0, 11, 22, 33][first:]
+    expected = [known[i] for i in range(first, 3)]
+    assert band.mean[:-1] == pytest.approx(expected)
+    assert band.mean[-1] == pytest.approx((known[3] + 7.0) / 2)  # type: ignore[operator]
 
 
 def test_coverage_is_the_mean_share_of_elements() -> None:

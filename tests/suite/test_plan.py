@@ -400,3 +400,56 @@ def test_one_label_for_two_things_on_one_data_set_is_refused(tmp_path: Path) -> 
     )
     with pytest.raises(UserError, match="the label `x` is taken"):
         plan_of(tmp_path, text)
+
+
+REGRESSION = """\
+title: A regression
+question: Which?
+models: [mlp]
+datasets: [chang2020_regression]
+initialisers: [xavier, {name: he, own_recipe: {optimiser: {lr: 0.02}}}]
+recipe: {optimiser: {name: sgd, lr: 0.01}, epochs: 2, batch_size: 30}
+seeds: 2
+measures: [test_loss, train_loss, failure_rate, weight_norm]
+comparisons: {reference: xavier}
+"""
+
+
+def test_an_initialiser_may_have_a_recipe_of_its_own(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, REGRESSION)
+    rates = {
+        (plan.trials[entry.key].recipe["optimiser"]["lr"], entry.initialiser)
+        for entry in plan.manifest.trials
+    }
+    assert rates == {(0.01, "xavier"), (0.02, "he")}
+    noted = {note.label: note.own_recipe for note in plan.manifest.initialisers}
+    assert noted == {"xavier": {}, "he": {"optimiser": {"lr": 0.02}}}
+
+
+def test_its_recipe_is_checked_at_its_place(tmp_path: Path) -> None:
+    wrong = REGRESSION.replace("{optimiser: {lr: 0.02}}", "{optimiser: {lr: fast}}")
+    with pytest.raises(UserError, match=r"suite.yaml:5:.*lr"):
+        plan_of(tmp_path, wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("[test_loss,", "[test_accuracy,"),
+            r":8:12: .*`test_accuracy` needs classes.*`test_loss`",
+        ),
+        (("[test_loss,", "[{name: test_loss, task: 2},"), r"trains no tasks one after another"),
+        (("batch_size: 30", "batch_size: 30, label_smoothing: 0.1"), r"`label_smoothing` is for"),
+        (("batch_size: 30", "batch_size: 30, augmentation: {flip: true}"), r"`augmentation` is"),
+        (
+            ("batch_size: 30", "batch_size: 30, continual: {tasks: 2}"),
+            r"`continual` has 2 tasks, but `chang2020_regression` has 3",
+        ),
+    ],
+)
+def test_what_a_regression_cannot_have_is_refused(
+    change: tuple[str, str], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        plan_of(tmp_path, REGRESSION.replace(*change))

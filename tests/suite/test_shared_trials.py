@@ -29,5 +29,7 @@ def trials_of(suite: str, profile: str) -> set[str]:
 @pytest.mark.parametrize("profile", ["laptop", "smoke"])
 def test_ensembles_and_similarity_train_nothing_new(profile: str) -> None:
     trained = trials_of("convergence_accuracy", profile)
-    assert trials_of("ood_ensembles", profile) == trained
-    assert trials_of("similarity", profile) == trained
+    for suite in ("ood_ensembles", "similarity"):
+        looked_at = trials_of(suite, profile)
+        assert looked_at
+        assert looked_at <= trained  # those of initialisers that take long to fit may be left out

@@ -77,6 +77,8 @@ def _same(one: Trained, other: Trained) -> bool:
     assert one.batch_order == other.batch_order
     assert one.best_index == other.best_index
     assert (one.cost.steps, one.cost.images_seen) == (other.cost.steps, other.cost.images_seen)
+    assert list(one.kept) == list(other.kept)
+    assert all(equal(one.kept[epoch], other.kept[epoch]) for epoch in other.kept)
     return equal(one.best, other.best) and equal(one.last, other.last)
 
 
@@ -125,7 +127,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
             "optimiser": {"name": "adam", "lr": 0.02},
             "schedule": {"name": "plateau", "factor": 0.5, "patience": 1},
             "augmentation": {"crop_padding": 1, "flip": True},
-            "evaluation": {"every": 4, "unit": "batch"},
+            "evaluation": {"every": 4, "unit": "batch", "kept_epochs": [0, 1, 3]},
             "clip_norm": 0.5,
             "label_smoothing": 0.1,
         },

@@ -120,3 +120,9 @@ def test_the_epochs_after_which_is_tested_keep_their_share() -> None:
     whole = recipe(epochs=50, evaluation={"test_epochs": [1, 25, 50]})
     assert scaled(whole, 0.2).evaluation.test_epochs == [1, 5, 10]
     assert scaled(whole, 0.02).evaluation.test_epochs == [1]
+
+
+def test_the_epochs_that_are_kept_keep_their_share_and_the_start_stays_the_start() -> None:
+    whole = recipe(epochs=50, evaluation={"kept_epochs": [0, 1, 21, 22, 50]})
+    assert scaled(whole, 0.2).evaluation.kept_epochs == [0, 1, 4, 10]
+    assert scaled(whole, 0.02).evaluation.kept_epochs == [0, 1]

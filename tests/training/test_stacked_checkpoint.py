@@ -101,7 +101,9 @@ def _same(one: Trained, other: Trained) -> bool:
     assert one.best_index == other.best_index
     assert (one.cost.steps, one.cost.images_seen) == (other.cost.steps, other.cost.images_seen)
     assert one.cost.stack_size == other.cost.stack_size
-    pairs = ((one.best, other.best), (one.last, other.last))
+    assert list(one.kept) == list(other.kept)
+    kept = zip(one.kept.values(), other.kept.values(), strict=True)
+    pairs = ((one.best, other.best), (one.last, other.last), *kept)
     return all(equal(*({n: x.nan_to_num(7) for n, x in s.items()} for s in p)) for p in pairs)
 
 
@@ -116,10 +118,14 @@ CASES: dict[str, dict[str, Any]] = {
         "optimiser": {"name": "adam", "lr": 0.02},
         "schedule": {"name": "plateau", "factor": 0.5, "patience": 1},
         "augmentation": {"crop_padding": 1, "flip": True},
-        "evaluation": {"every": 4, "unit": "batch"},
+        "evaluation": {"every": 4, "unit": "batch", "kept_epochs": [0, 1, 3]},
         "clip_norm": 0.5,
     },
-    "adamw, frozen": {"optimiser": {"name": "adamw", "lr": 0.01}, "precision": "bfloat16"},
+    "adamw, frozen": {
+        "optimiser": {"name": "adamw", "lr": 0.01},
+        "precision": "bfloat16",
+        "evaluation": {"kept_epochs": [1, 2]},
+    },
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -264,7 +265,12 @@ def test_networks_and_curves_are_left_as_by_the_plain_loop() -> None:
     expected: list[tuple[int, Progress]] = []
     alone = [Member(_normed(s), s) for s in range(2)]
     train(alone, data(), recipe(), on_progress=lambda i, now: expected.append((i, now)))
-    assert sorted(progress, key=lambda p: (p[0], p[1].step)) == expected
+    told = sorted(progress, key=lambda p: (p[0], p[1].step))
+    for (i, ours), (j, plain_loop) in zip(told, expected, strict=True):
+        assert i == j
+        assert ours.validation.loss == pytest.approx(plain_loop.validation.loss, rel=1e-5)
+        rounded = replace(plain_loop.validation, loss=ours.validation.loss)
+        assert ours == replace(plain_loop, validation=rounded)
     for member, plain, trained in zip(together, alone, stacked, strict=True):
         assert equal(member.network.state_dict(), trained.last)
         assert [m.training for m in member.network.modules()] == [
@@ -380,3 +386,14 @@ def test_test_images_are_looked_at_after_the_epochs_asked_for() -> None:
     for stacked, single in zip(train_stack(members, data(), asked), alone, strict=True):
         assert "test_accuracy.epoch_1" in stacked.numbers
         assert_same(stacked, single, tolerance=1e-5)
+
+
+def test_weights_are_kept_after_the_epochs_asked_for() -> None:
+    asked = recipe(epochs=3, evaluation={"every": 3, "kept_epochs": [0, 1, 3]})
+    members = [Member(network(seed), seed) for seed in range(3)]
+    alone = train([Member(network(seed), seed) for seed in range(3)], data(), asked)
+    for stacked, single in zip(train_stack(members, data(), asked), alone, strict=True):
+        assert_same(stacked, single, tolerance=1e-5)
+        assert list(stacked.kept) == [0, 1, 3]
+        for epoch, state in single.kept.items():
+            torch.testing.assert_close(stacked.kept[epoch], state, rtol=0, atol=1e-5)

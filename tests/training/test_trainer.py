@@ -17,7 +17,7 @@ from initbench.data.resident import ResidentData
 from initbench.errors import UserError
 from initbench.store.record import Record, TrialStatus
 from initbench.streams import Stream, generator
-from initbench.training.outcome import Member, Progress, Trained
+from initbench.training.outcome import Member, Progress, Trained, state_of
 from initbench.training.recipe import Recipe
 from initbench.training.schedule import total_steps
 from initbench.training.trainer import final_numbers, train
@@ -230,7 +230,7 @@ def test_the_best_checkpoint_is_the_first_of_the_best() -> None:
     assert trained.best_index == accuracies.index(best)
     assert equal(trained.best, states[trained.best_index])
     assert equal(trained.last, states[-1])
-    assert [p.validation_accuracy for p in progress] == accuracies
+    assert [p.validation.accuracy for p in progress] == accuracies
     assert [(p.step, p.total_steps, p.epoch) for p in progress] == [
         (step, 21, step / 7) for step in range(22)
     ]
@@ -490,3 +490,45 @@ def test_test_images_are_looked_at_after_the_epochs_asked_for_and_nothing_else_c
 def test_the_epochs_after_which_is_tested_must_rise() -> None:
     with pytest.raises(ValidationError, match="must rise"):
         recipe(evaluation={"test_epochs": [3, 1]})
+
+
+def test_weights_are_kept_after_the_epochs_asked_for() -> None:
+    asked = recipe(epochs=3, evaluation={"every": 3, "kept_epochs": [0, 2, 3]})
+    start = state_of(network())
+    kept = _train_one(asked, network())
+    assert list(kept.kept) == [0, 2, 3]
+    assert equal(kept.kept[0], start)
+    assert equal(kept.kept[2], _train_one(recipe(epochs=2), network()).last)
+    assert equal(kept.kept[3], kept.last)
+    assert kept.curves["validation_accuracy"].epochs == [0, 2, 3]
+    assert kept.kept[3]["0.weight"].data_ptr() != kept.last["0.weight"].data_ptr()
+    whole = kept.tensors()
+    assert whole["kept.0.weight"].shape == (3, *start["0.weight"].shape)
+    assert torch.equal(whole["kept.0.weight"][1], kept.kept[2]["0.weight"])
+
+
+def test_one_that_diverges_has_kept_what_it_reached() -> None:
+    asked = recipe(optimiser={"name": "sgd", "lr": 1e38}, evaluation={"kept_epochs": [0, 1, 2, 3]})
+    kept = _train_one(asked, network())
+    assert kept.status is TrialStatus.DIVERGED
+    assert list(kept.kept) == [0]
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "why"),
+    [
+        ({"kept_epochs": [3, 1]}, "`kept_epochs` must rise"),
+        ({"kept_epochs": [-1]}, "greater than or equal to 0"),
+        ({"kept_epochs": [4]}, "names epoch 4, but training ends after 3 epochs"),
+    ],
+)
+def test_epochs_that_cannot_be_kept_are_refused(evaluation: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        recipe(epochs=3, evaluation=evaluation)
+
+
+def test_a_recipe_that_keeps_nothing_is_written_as_ever() -> None:
+    assert "kept_epochs" not in recipe().model_dump(mode="json")["evaluation"]
+    kept = recipe(epochs=3, evaluation={"kept_epochs": [0]}).model_dump(mode="json")
+    assert kept["evaluation"]["kept_epochs"] == [0]
+    assert Recipe.model_validate(kept, strict=False).evaluation.kept_epochs == [0]

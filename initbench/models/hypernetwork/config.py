@@ -136,6 +136,14 @@ class HypernetworkConfig(Config):
     embedding: Annotated[
         EmbeddingConfig, Field(description="what each tensor, or block of one, is generated from")
     ] = EmbeddingConfig()
+    tasks: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="with an embedding of their own each; the last channel of an input is then "
+            "the number of its task",
+        ),
+    ] = 1
     hidden: Annotated[
         list[Width], Field(description="widths of layers between embeddings and output layers")
     ] = []
@@ -143,6 +151,21 @@ class HypernetworkConfig(Config):
     blocks: Annotated[
         BlockConfig, Field(description="with `sharing: chunked`, what tensors are made of")
     ] = BlockConfig()
+
+    @model_validator(mode="after")
+    def _tasks_are_told_apart(self) -> HypernetworkConfig:
+        if self.tasks == 1:
+            return self
+        if not self.embedding.shared or not self.embedding.trainable:
+            raise ValueError(
+                "several `tasks` differ in the numbers that all their tensors share and that are "
+                "trained: `embedding: {size: 0, shared: 2, trainable: true}`"
+            )
+        if self.embedding.noise:
+            raise ValueError("`embedding.noise` does not go with several `tasks`")
+        if self.sharing == "chunked":
+            raise ValueError("several `tasks` do not go with `sharing: chunked`")
+        return self
 
     @model_validator(mode="after")
     def _blocks_are_simple(self) -> HypernetworkConfig:

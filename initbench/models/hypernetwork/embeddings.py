@@ -15,13 +15,15 @@ from initbench.models.hypernetwork.config import EmbeddingConfig
 class Embeddings(nn.Module):
     """So many embeddings, trained or fixed, with noise where it is asked for.
 
+    What they share is other numbers for each of several tasks.
+
     Fixed ones are parameters without a gradient: an initialiser may set them, an optimiser not.
     The noise of testing is drawn once, so that a network has the same test accuracy each time.
     """
 
     test_noise: torch.Tensor | None  # (draws, count, inputs)
 
-    def __init__(self, count: int, config: EmbeddingConfig) -> None:
+    def __init__(self, count: int, config: EmbeddingConfig, tasks: int = 1) -> None:
         super().__init__()
         self.count = count
         self.half_width = config.noise
@@ -33,17 +35,20 @@ class Embeddings(nn.Module):
             return nn.Parameter(values, requires_grad=config.trainable)
 
         self.own = parameter(count, config.size, config.variance)
-        self.shared = parameter(1, config.shared, config.shared_variance)
+        self.shared = parameter(tasks, config.shared, config.shared_variance)
         noise = None
         if config.noise:
             noise = _noise((config.draws, count, config.inputs), config.noise)
         self.register_buffer("test_noise", noise)
 
-    def forward(self, draw: int | None) -> torch.Tensor:
-        """Return the embeddings (count, inputs); `draw` says which noise, None for fresh noise."""
+    def forward(self, draw: int | None, task: int = 0) -> torch.Tensor:
+        """Return the embeddings (count, inputs) for a task.
+
+        `draw` says which noise, None for fresh noise.
+        """
         parts = []
         if self.shared is not None:
-            parts.append(self.shared.expand(self.count, -1))
+            parts.append(self.shared[task].expand(self.count, -1))
         if self.own is not None:
             parts.append(self.own)
         embeddings = torch.cat(parts, 1)

@@ -27,8 +27,8 @@ class Generator(nn.Module, ABC):
     chosen: list[Chosen]
 
     @abstractmethod
-    def forward(self, draw: int | None) -> list[torch.Tensor]:
-        """Return the tensors, in the order of `chosen`; `draw` as for `Embeddings`."""
+    def forward(self, draw: int | None, task: int = 0) -> list[torch.Tensor]:
+        """Return the tensors, in the order of `chosen`; `draw` and `task` as for `Embeddings`."""
 
     @abstractmethod
     def layers(self, prefix: str) -> list[Layer]:
@@ -63,7 +63,7 @@ class TensorGenerator(Generator):
         self._embedding_config = config.embedding
         self._activation = config.activation
 
-        self.embeddings = Embeddings(len(chosen), config.embedding)
+        self.embeddings = Embeddings(len(chosen), config.embedding, config.tasks)
         self.hidden = nn.ModuleList()
         features = config.embedding.inputs
         for width in config.hidden:
@@ -75,8 +75,8 @@ class TensorGenerator(Generator):
             nn.Linear(features, math.prod(group[0].shape)) for group in self._groups
         )
 
-    def forward(self, draw: int | None) -> list[torch.Tensor]:
-        features = self.embeddings(draw)  # (tensors, inputs)
+    def forward(self, draw: int | None, task: int = 0) -> list[torch.Tensor]:
+        features = self.embeddings(draw, task)  # (tensors, inputs)
         for layer in self.hidden:
             features = self.activation(layer(features))
         parts = features.split([len(group) for group in self._groups])
@@ -135,7 +135,7 @@ class BlockGenerator(Generator):
         )
         self.output_layer = nn.Linear(blocks.features, blocks.filters * blocks.kernel**2)
 
-    def forward(self, draw: int | None) -> list[torch.Tensor]:
+    def forward(self, draw: int | None, task: int = 0) -> list[torch.Tensor]:
         return [
             _assembled(self.output_layer(inputs(embeddings(draw))), tensor.shape, self._blocks)
             for tensor, embeddings, inputs in zip(

@@ -8,6 +8,7 @@ Deviations:
 - Blocks: what is no kernel of the blocks' size (1 x 1 convolutions, linear layers, biases) stays an
   ordinary parameter; the paper does not say how it is made.
 - Noise: a block in the sense of the Bayesian networks of section 5.4 is a tensor.
+- Several tasks: their embeddings are what all tensors share (von Oswald et al. 2020, section 2).
 - Testing with noise uses the same draws each time, so that a network has one test accuracy.
 """
 
@@ -23,6 +24,7 @@ from initbench.plugin.initialiser import Citation
 if TYPE_CHECKING:
     import torch
 
+    from initbench.models.anatomy import Anatomy
     from initbench.models.hypernetwork.tensors import Chosen
 
 _BYTES = 4
@@ -52,15 +54,11 @@ class Hypernetwork(Model[HypernetworkConfig]):
             UserError: nothing of the main network, or not what `layers` says, can be generated, or
                 the hypernetwork would not fit into memory.
         """
-        import torch
-
         from initbench.models.hypernetwork.generators import generator_for
         from initbench.models.hypernetwork.network import GeneratedNetwork
         from initbench.models.hypernetwork.tensors import chosen_tensors
-        from initbench.models.tracing import anatomy
 
-        main = self._main().build(channels, image_size, classes)
-        found = anatomy(main, torch.zeros(2, channels, image_size, image_size))
+        main, found = self._main_network(channels, image_size, classes)
         chosen = chosen_tensors(found, self.config)
         check_memory(parameters_needed(chosen, self.config), self.config.main["name"])
         return GeneratedNetwork(main, found, generator_for(chosen, self.config), self.config)
@@ -69,16 +67,31 @@ class Hypernetwork(Model[HypernetworkConfig]):
         import torch
 
         from initbench.models.hypernetwork.tensors import chosen_tensors
-        from initbench.models.tracing import anatomy
 
         with torch.device("meta"):
-            main = self._main().build(channels, image_size, classes)
-            found = anatomy(main, torch.zeros(2, channels, image_size, image_size))
+            _, found = self._main_network(channels, image_size, classes)
         parameters = parameters_needed(chosen_tensors(found, self.config), self.config)
         return (
             f"{parameters:,} parameters generate `{self.config.main['name']}`, "
             f"{bytes_needed(parameters) / 1e6:,.1f} MB a trial with their gradients"
         )
+
+    def _main_network(
+        self, channels: int, image_size: int, classes: int
+    ) -> tuple[torch.nn.Module, Anatomy]:
+        """Return a fresh main network and its anatomy; it does not see the number of a task."""
+        import torch
+
+        from initbench.models.tracing import anatomy
+
+        seen = channels - 1 if self.config.tasks > 1 else channels
+        if seen < 1:
+            raise UserError(
+                f"model `hypernetwork`: with {self.config.tasks} `tasks` the last channel of an "
+                "input is the number of its task, but these inputs have one channel only"
+            )
+        main = self._main().build(seen, image_size, classes)
+        return main, anatomy(main, torch.zeros(2, seen, image_size, image_size))
 
     def _main(self) -> Model[Any]:
         from initbench.plugin.registry import Registry

@@ -16,12 +16,16 @@ from initbench.models.hypernetwork.tensors import Chosen
 _MAIN = "main."
 _GENERATOR = "generator."
 
+TASK_EMBEDDINGS = "generator.embeddings.shared"
+"""The parameter with a row for each of several tasks."""
+
 
 class GeneratedNetwork(nn.Module):
     """A main network whose chosen tensors are outputs of a generator.
 
     What is not chosen stays a parameter of the main network. `main` gives up the chosen ones: it
-    has no weights of its own there, and cannot run but through this module.
+    has no weights of its own there, and cannot run but through this module. With several tasks, the
+    last channel of an input is the number of its task, and `main` sees the others.
     """
 
     def __init__(
@@ -36,14 +40,20 @@ class GeneratedNetwork(nn.Module):
         self._names = [_all_names(main, tensor) for tensor in generator.chosen]
         self._main_anatomy = _prefixed(main_anatomy)
         self._test_draws = config.embedding.draws if config.embedding.noise else 1
+        self.tasks = config.tasks
         for names in self._names:
             for name in names:
                 owner, _, local = name.rpartition(".")
                 setattr(main.get_submodule(owner), local, None)
         self.main = main
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the logits; where testing averages probabilities, their logarithms."""
+    def forward(self, images: torch.Tensor, task: int | None = None) -> torch.Tensor:
+        """Return the logits; where testing averages probabilities, their logarithms.
+
+        `task` is that of all images, where it is known.
+        """
+        if self.tasks > 1:
+            return self._of_their_tasks(images) if task is None else self._of_task(images, task)
         if self.training:
             return self._run(images, None)
         if self._test_draws == 1:
@@ -51,12 +61,12 @@ class GeneratedNetwork(nn.Module):
         draws = [self._run(images, draw).log_softmax(1) for draw in range(self._test_draws)]
         return torch.stack(draws).logsumexp(0)
 
-    def generated(self, draw: int | None = 0) -> dict[str, torch.Tensor]:
+    def generated(self, draw: int | None = 0, task: int = 0) -> dict[str, torch.Tensor]:
         """Return the generated tensors by the names they have in `main`; tied ones by each.
 
         `draw` is which noise of testing the embeddings get, None for fresh noise.
         """
-        tensors = self.generator(draw)
+        tensors = self.generator(draw, task)
         return {
             name: tensor
             for names, tensor in zip(self._names, tensors, strict=True)
@@ -86,9 +96,20 @@ class GeneratedNetwork(nn.Module):
             for output in self.generator.outputs(_GENERATOR)
         ]
 
-    def _run(self, images: torch.Tensor, draw: int | None) -> torch.Tensor:
-        logits: torch.Tensor = functional_call(self.main, self.generated(draw), (images,))
-        return logits
+    def _run(self, images: torch.Tensor, draw: int | None, task: int = 0) -> torch.Tensor:
+        weights = self.generated(draw, task)
+        outputs: torch.Tensor = functional_call(self.main, weights, (images,))
+        return outputs
+
+    def _of_task(self, images: torch.Tensor, task: int) -> torch.Tensor:
+        return self._run(images[:, :-1], 0, task)
+
+    def _of_their_tasks(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the outputs for images of several tasks, each with the weights of its own."""
+        tasks = torch.arange(self.tasks, device=images.device)
+        own = images[:, -1, 0, 0] == tasks[:, None]  # (tasks, batch)
+        outputs = torch.stack([self._of_task(images, task) for task in range(self.tasks)])
+        return torch.where(own[..., None], outputs, 0).sum(0)
 
 
 def _all_names(main: nn.Module, tensor: Chosen) -> list[str]:

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
 from torch import nn
+from torch.func import functional_call
 
+from initbench.errors import UserError
 from initbench.models.anatomy import LayerKind
 from initbench.models.hypernetwork.config import HypernetworkConfig
 from initbench.models.hypernetwork.generators import generator_for
-from initbench.models.hypernetwork.network import GeneratedNetwork
+from initbench.models.hypernetwork.model import Hypernetwork
+from initbench.models.hypernetwork.network import TASK_EMBEDDINGS, GeneratedNetwork
 from initbench.models.hypernetwork.tensors import chosen_tensors
 from initbench.models.tracing import anatomy
 from initbench.training.optimiser import build_optimiser
@@ -21,7 +26,7 @@ from initbench.training.stackable import why_not_stackable
 from initbench.training.stacked_run import train_stack
 from initbench.training.trainer import train
 from tests.models.building import build, model_of
-from tests.models.hypernetwork.support import VARIANTS, hypernetwork, images
+from tests.models.hypernetwork.support import SMALL_MLP, VARIANTS, built, hypernetwork, images
 from tests.training.networks import data
 
 RECIPE = Recipe(optimiser=SGD(name="sgd", lr=0.01), epochs=2, batch_size=8)
@@ -186,3 +191,62 @@ def test_noise_is_no_stack_but_trains() -> None:
     assert reason == "it draws random numbers while it trains"
     (trained,) = train([member], where, RECIPE)
     assert trained.status == "done"
+
+
+def _of_tasks() -> GeneratedNetwork:
+    config = {
+        "main": SMALL_MLP,
+        "tasks": 3,
+        "embedding": {"size": 0, "shared": 2, "trainable": True},
+        "biases": True,
+    }
+    network = built(config, channels=2, size=1)
+    assert isinstance(network, GeneratedNetwork)
+    return network
+
+
+def test_each_input_meets_the_weights_of_its_task() -> None:
+    network = _of_tasks()
+    values = torch.randn(7, 1, 1, 1, generator=torch.Generator().manual_seed(0))
+    tasks = torch.tensor([0, 2, 1, 1, 0, 2, 2])
+    mixed = torch.cat([values, tasks.view(-1, 1, 1, 1).float()], 1)
+    outputs = network(mixed)
+    for i, task in enumerate(tasks.tolist()):
+        weights = network.generated(task=task)
+        expected = functional_call(network.main, weights, (values[i : i + 1],))
+        assert torch.allclose(outputs[i : i + 1], expected, atol=1e-6)
+        assert torch.allclose(network(mixed[i : i + 1], task=task), expected, atol=1e-6)
+
+
+def test_tasks_differ_in_their_embedding_only() -> None:
+    network = _of_tasks()
+    (of_tasks,) = [n for n, p in network.named_parameters() if p.shape == (3, 2)]
+    assert of_tasks == TASK_EMBEDDINGS
+    network(torch.tensor([1.0, 1.0]).view(1, 2, 1, 1)).sum().backward()
+    gradient = network.get_parameter(TASK_EMBEDDINGS).grad
+    assert gradient is not None
+    assert gradient.abs().sum(1).nonzero().flatten().tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"embedding": {"size": 3}}, "several `tasks` differ in the numbers"),
+        (
+            {"embedding": {"shared": 2, "trainable": True, "noise": 0.1}},
+            "`embedding.noise` does not go",
+        ),
+        ({"tasks": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_tasks_that_cannot_be_told_apart_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        HypernetworkConfig.model_validate({"main": SMALL_MLP, "tasks": 3, **change})
+
+
+def test_inputs_without_a_number_of_their_task_are_refused() -> None:
+    config = HypernetworkConfig.model_validate(
+        {"tasks": 3, "embedding": {"size": 0, "shared": 2, "trainable": True}}
+    )
+    with pytest.raises(UserError, match="one channel only"):
+        Hypernetwork(config).build(1, 1, 1)

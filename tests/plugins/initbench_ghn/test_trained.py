@@ -9,19 +9,20 @@ import pytest
 import torch
 from initbench_ghn.architecture import Architecture, Noise
 from initbench_ghn.architectures import ResNet
+from initbench_ghn.checkpoint import load
 from initbench_ghn.files import RELEASED, checked_digest
 from initbench_ghn.ghn2 import GHN2Config, GHN2Initialiser, GHN2Orth, GHN2OrthConfig
 from initbench_ghn.network import GHN
 from initbench_ghn.options import NoiseGHNConfig, TrainedConfig
 from initbench_ghn.orth import Orth, OrthConfig
-from initbench_ghn.tracing import trace
+from initbench_ghn.pictures import augmented
 from initbench_ghn.trained import (
     STATES,
     GHNInitialiser,
     NoiseGHNInitialiser,
     Trained,
 )
-from initbench_ghn.training import Lesson, Trainer, augmented
+from initbench_ghn.training import Lesson, Trainer
 from pydantic import ValidationError
 
 from initbench.api import (
@@ -63,10 +64,10 @@ def splits(count: int = 48, classes: int = 3) -> ImageSplits:
     )
 
 
-def fit(method: Trained[Any], seed: int = 0) -> Artifact:
+def fit(method: Trained[Any], seed: int = 0, device: str = "cpu") -> Artifact:
     target = Target("small", {}, "digits", {}, {}, 3, anatomy(Cnn3(3), IMAGES))
     generator = torch.Generator().manual_seed(seed)
-    return method.fit(FitInputs(target, (splits(),), generator))
+    return method.fit(FitInputs(target, (splits(),), generator, device))
 
 
 def short(**options: Any) -> dict[str, Any]:
@@ -102,6 +103,18 @@ def test_training_is_deterministic_and_lowers_the_validation_loss() -> None:
     assert min(losses) < losses[0] - 0.05
     assert artifact.description["best_epoch"] == 1 + losses.index(min(losses))
     assert json.loads(json.dumps(artifact.description, allow_nan=False)) == artifact.description
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("amp", [False, True])
+def test_a_gpu_trains_as_a_cpu_does(amp: bool) -> None:
+    options = short(epochs=1, generated=2, meta_batch=2, hyperfan=True)
+    method = NoiseGHNInitialiser(NoiseGHNConfig(**options, amp=amp))
+    ours, theirs = (fit(method, device=device) for device in ("cuda", "cpu"))
+    assert all(x.device.type == "cpu" for x in ours.tensors.values())
+    losses = [x.description["diagnostics"]["rows"][0][1] for x in (ours, theirs)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.2)
 
 
 def test_an_interrupted_training_goes_on_to_the_same_bits(
@@ -172,19 +185,85 @@ def test_the_loss_of_the_paper_is_a_sum_over_images_and_architectures() -> None:
     networks = [ResNet(depth, 3, 5, average_pool=False) for depth in (8, 14)]
     lesson = Lesson(epochs=1, similarity="paper", similarity_weight=0.5)
     trainer = Trainer(ghn, networks, lesson, torch.Generator().manual_seed(0))
-    trainer.graphs = [trace(network, (3, 8, 8)) for network in networks]
     images, labels = torch.randn(6, 3, 8, 8), torch.randint(5, (6,))
-    noise = trainer._noise(2)
+    group = trainer.chosen(images)
+    noise = trainer._noise(group, 2)
     with torch.no_grad():
-        first, second = trainer._logits(images, noise)
+        first, second = trainer._logits(images, group, noise)
         total = 0.0
         for architecture in range(2):
             for image, label in enumerate(labels):
                 one, two = first[architecture][image], second[architecture][image]
                 total -= float(one.log_softmax(0)[label] + two.log_softmax(0)[label])
                 total += 0.5 * float(one @ two / (one.norm() * two.norm()))
-        ours = float(trainer.loss(images, labels, noise))
+        ours = float(trainer.loss(images, labels, group, noise))
     assert ours == pytest.approx(total / (2 * 2 * 6), rel=1e-5)
+
+
+def test_a_meta_batch_is_drawn_anew_for_each_step_from_all_architectures() -> None:
+    networks = [ResNet(depth, 3, 5, average_pool=False) for depth in (8, 14, 20)]
+    ghn = GHN(Architecture(hid=8, decoder_shape=(16, 16, 3, 3)))
+    lesson = Lesson(epochs=1, meta_batch=2)
+    trainer = Trainer(ghn, networks, lesson, torch.Generator().manual_seed(0))
+    images = torch.zeros(2, 3, 8, 8)
+    seen: set[int] = set()
+    for _ in range(12):
+        drawn = {i for x in trainer.chosen(images) for i in range(3) if x.network is networks[i]}
+        assert len(drawn) == 2
+        seen |= drawn
+    assert seen == {0, 1, 2}
+
+
+def test_a_step_on_several_architectures_is_the_mean_of_steps_on_each() -> None:
+    torch.manual_seed(0)
+    networks = [ResNet(depth, 3, 5, average_pool=False) for depth in (8, 14)]
+    ghn = GHN(Architecture(hid=8, decoder_shape=(16, 16, 3, 3)))
+    images, labels = torch.randn(6, 3, 8, 8), torch.randint(5, (6,))
+
+    def gradients(some: list[ResNet]) -> torch.Tensor:
+        trainer = Trainer(ghn, some, Lesson(epochs=1), torch.Generator().manual_seed(0))
+        loss = trainer.loss(images, labels, trainer.chosen(images), [])
+        found = torch.autograd.grad(loss, list(ghn.parameters()), materialize_grads=True)
+        return torch.cat([x.flatten() for x in found])
+
+    together = gradients(networks)
+    alone = torch.stack([gradients([network]) for network in networks]).mean(0)
+    torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-5)
+
+
+def test_random_architectures_and_hyperfan_can_be_learnt_on() -> None:
+    options = short(architectures=(), generated=3, meta_batch=2, hyperfan=True, kernel=5)
+    method = GHNInitialiser(TrainedConfig(**options))
+    artifact = fit(method)
+    assert artifact.tensors["decoder.fc.0.weight"].shape == (4 * 32 * 5 * 5, 32)
+    assert all(x.isfinite().all() for x in artifact.tensors.values())
+    assert len(artifact.description["diagnostics"]["rows"]) == 2
+    variance = float(artifact.tensors["decoder.conv.2.weight"].var())
+    assert variance == pytest.approx(2 / 256, rel=0.05)
+    assert weights(method, artifact, 1)["fc.weight"].isfinite().all()
+
+
+def test_the_state_of_a_training_is_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(STATES, str(tmp_path))
+    artifact = fit(NoiseGHNInitialiser(NoiseGHNConfig(**short(noise_size=4))))
+    (state,) = tmp_path.iterdir()
+    ghn = load(state)
+    assert ghn.architecture.noise == Noise(4, 1.0)
+    assert all(torch.equal(x, artifact.tensors[name]) for name, x in ghn.state_dict().items())
+
+
+def test_fits_that_would_be_equal_are_shared() -> None:
+    first, other = (
+        GHNInitialiser(TrainedConfig(**short(head=head))).fit_config() for head in ("he", "auto")
+    )
+    assert first == other
+    plain, noisy = (
+        Orth(OrthConfig(base="ghn", base_config={"start": ""}, beta=beta)).fit_config()
+        for beta in (0.0, 1.0)
+    )
+    assert plain == noisy
 
 
 @pytest.mark.parametrize(
@@ -269,7 +348,7 @@ def test_a_checkpoint_that_cannot_be_read_is_refused_before_anything_is_trained(
     ("options", "message"),
     [
         ({"architectures": (21,)}, r"6n \+ 2"),
-        ({"architectures": ()}, r"6n \+ 2"),
+        ({"architectures": ()}, "expected `architectures` or `generated`, got neither"),
         ({"milestones": (3, 2)}, "increasing"),
         ({"batch_size": 1}, "greater than or equal to 2"),
     ],

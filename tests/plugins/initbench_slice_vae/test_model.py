@@ -146,19 +146,37 @@ def test_the_judgement_is_the_mean_over_held_out_slices() -> None:
 
 @pytest.mark.parametrize(
     ("options", "kernel", "expected"),
-    [({}, 3, (False, False, 1.0)), ({}, 5, (False, True, 1.0)),
-     ({"preset": "robust"}, 3, (True, True, 1e-5)),
-     ({"preset": "robust", "standardise": False}, 3, (False, True, 1e-5)),
-     ({"output_variance": "fixed"}, 5, (False, False, 1.0)),
-     ({"weight_decay": 0.0}, 3, (False, False, 0.0))],
+    [({}, 3, (False, False, 1.0, False)), ({}, 5, (False, True, 1.0, False)),
+     ({"preset": "robust"}, 3, (True, True, 1e-5, True)),
+     ({"preset": "robust", "standardise": False}, 3, (False, True, 1e-5, True)),
+     ({"preset": "robust", "output_noise": False}, 3, (True, True, 1e-5, False)),
+     ({"output_variance": "fixed"}, 5, (False, False, 1.0, False)),
+     ({"weight_decay": 0.0}, 3, (False, False, 0.0, False))],
 )  # fmt: skip
 def test_presets_and_what_differs_from_them(
-    options: dict, kernel: int, expected: tuple[bool, bool, float]
+    options: dict, kernel: int, expected: tuple[bool, bool, float, bool]
 ) -> None:
     initialiser = SliceVAEInitialiser(SliceVAEConfig(**options))
     model = initialiser._model(kernel)
-    assert (initialiser._standardise, model.learned_variance, model.weight_decay) == expected
+    standardised, noisy = map(initialiser._robust_unless, ("standardise", "output_noise"))
+    assert (standardised, model.learned_variance, model.weight_decay, noisy) == expected
     assert not model.averaged
+
+
+@pytest.mark.parametrize("std", [0.3, 0.01])
+def test_the_robust_preset_keeps_the_spread_of_white_noise_at_any_scale(std: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    train, held_out = (torch.randn(n, 9, generator=generator) * std for n in (1024, 256))
+    layer = LayerSlices(Place("w", (32, 32, 3, 3), 0.0), train, held_out)
+    stds = {}
+    for noise in (None, False):
+        options = {"preset": "robust", "scale": 0.1, "least_steps": 400, "output_noise": noise}
+        initialiser = SliceVAEInitialiser(SliceVAEConfig(**options))
+        tensors = initialiser.learn([layer], torch.Generator().manual_seed(1), "cpu").tensors
+        (samples,) = initialiser.sample(tensors, 3, [(0, 2000)], generator)
+        stds[noise] = float(samples.std())
+    assert stds[None] == pytest.approx(std, rel=0.15)
+    assert stds[False] < 0.5 * std
 
 
 def test_output_noise_adds_the_decoders_variance() -> None:

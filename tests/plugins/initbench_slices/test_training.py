@@ -110,3 +110,9 @@ def test_the_published_epochs_and_steps() -> None:
 def test_small_zoos_are_trained_for_the_least_number_of_steps() -> None:
     assert epochs(48, 60, 2000) == 2000
     assert epochs(4096, 4096, 100) == 4
+
+
+def test_epochs_are_scaled_down_but_not_to_nothing() -> None:
+    assert epochs(48, 4096, 1, scale=0.06) == 9
+    assert epochs(4096, 4096, 1, scale=0.01) == 1
+    assert epochs(4096, 4096, 100, scale=0.01) == 4  # of 32 steps each
