@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from initbench import formatting
-from initbench.leaderboard.board import Cell
+from initbench.leaderboard.parts import Cell
 from initbench.published.display import (
     beside_groups,
     claim_mark,

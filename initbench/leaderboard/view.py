@@ -12,7 +12,8 @@ from typing import Any
 
 from initbench import formatting
 from initbench.leaderboard.across import AcrossTable, across_tables
-from initbench.leaderboard.board import Board, Source, boards_of, margin_of
+from initbench.leaderboard.board import boards_of, margin_of
+from initbench.leaderboard.parts import Board, Source
 from initbench.leaderboard.published import (
     ClaimLine,
     PublishedTable,

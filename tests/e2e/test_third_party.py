@@ -143,12 +143,12 @@ def test_its_data_set_model_and_measure_work_together_with_everybody_elses(
     text = (
         SUITE.replace("zoo_cnn", "one_layer, mlp")
         .replace("digits", "stripes")
-        .replace("test_accuracy", "test_accuracy, test_loss")
+        .replace("test_accuracy", "test_accuracy, surprise")
     )
     suite = write_suite(tmp_path, text, "stripes")
     ended = environment.initbench("run", suite, "--no-mlflow", folder=tmp_path)
     assert ended.code == 0, ended.err
-    assert "test_loss: one_layer on stripes" in ended.out
+    assert "surprise: one_layer on stripes" in ended.out
     assert "test_accuracy: mlp on stripes" in ended.out
     (fingerprint,) = {r.identity["data"]["fingerprint"] for r in records(tmp_path).values()}
     assert len(fingerprint) == 64

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from initbench import formatting
-from initbench.leaderboard import board, view
+from initbench.leaderboard import view, wording
 from initbench.leaderboard.page import build_page
 from initbench.results import Comparison, LayerBand, SuiteResults
 from tests.factories import results, verdicts
@@ -62,7 +62,7 @@ def lines(table: Node) -> dict[str, list[str]]:
 
 
 def test_examples() -> None:
-    for module in (board, view):
+    for module in (view, wording):
         outcome = doctest.testmod(module)
         assert outcome.attempted
         assert not outcome.failed

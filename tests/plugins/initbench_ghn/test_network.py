@@ -7,6 +7,7 @@ import torch
 from initbench_ghn.checkpoint import load
 from initbench_ghn.graph import Graph
 from initbench_ghn.network import parameters_of
+from initbench_ghn.traced import Traced
 from initbench_ghn.tracing import trace
 from initbench_ghn.training import Lesson, Trainer
 from torch import Tensor, nn
@@ -139,13 +140,12 @@ def test_the_loss_of_a_noise_ghn_and_its_gradients_agree() -> None:
     ghn = load(golden_file("tiny_noise_ghn.pt")).requires_grad_()
     networks = [ResNet(blocks, noise=True).train() for blocks in (3, 5)]
     trainer = Trainer(ghn, networks, Lesson(epochs=1), torch.Generator())
-    trainer.graphs = [trace(network, (3, 224, 224)) for network in networks]
+    group = [Traced.of(network, (3, 224, 224)) for network in networks]
     draws = ["loss.noise0.", "loss.noise1."]
     noise = [
-        [noise_of(x, tensors, f"{draw}{i}.") for i, x in enumerate(trainer.graphs)]
-        for draw in draws
+        [noise_of(x.graph, tensors, f"{draw}{i}.") for i, x in enumerate(group)] for draw in draws
     ]
-    loss = trainer.loss(tensors["loss.images"], tensors["loss.labels"], noise)
+    loss = trainer.loss(tensors["loss.images"], tensors["loss.labels"], group, noise)
     assert float(loss.detach()) == pytest.approx(float(tensors["loss.total"]), rel=1e-5)
     loss.backward()
     for name, parameter in ghn.named_parameters():
