@@ -44,9 +44,9 @@ class LossMeasure(RecordMeasure[ConfigT]):
     def guessing(self, record: Record, split: str, task: int | None) -> float:
         """Return the loss of guessing; infinite where a trial failed before it was known."""
         place = f"{split}_loss" if task is None else f"{split}_loss.task_{task}"
-        if record.classes > 1:
-            return math.log(record.classes)
-        return record.final.get(f"{place}.guessing", math.inf)
+        if (guessed := record.final.get(f"{place}.guessing")) is not None:
+            return guessed  # a regression, of however many numbers
+        return math.log(record.classes) if record.classes > 1 else math.inf
 
 
 def why_no_such_task(task: int | None, recipe: Mapping[str, Any]) -> str | None:

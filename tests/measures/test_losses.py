@@ -67,6 +67,8 @@ def test_rule_2_a_failure_scores_the_loss_of_guessing() -> None:
     assert TrainLoss(TrainLossConfig(task=2)).worst(failed) == 0.9
     of_classes = _record(status=TrialStatus.FAILED, classes=10, final={})
     assert TestLoss(TestLossConfig()).worst(of_classes) == math.log(10)
+    of_two_numbers = _record(status=TrialStatus.DIVERGED, classes=2)
+    assert TestLoss(TestLossConfig()).worst(of_two_numbers) == 1.5
     nothing_known = _record(status=TrialStatus.FAILED, final={})
     assert TestLoss(TestLossConfig()).worst(nothing_known) == math.inf
 
