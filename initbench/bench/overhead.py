@@ -121,8 +121,7 @@ def _told() -> Callable[[int, Evaluated], None]:
 
 
 def _seconds_to_store(trained: Trained, writer: StoreWriter) -> float:
-    weights = {f"best.{name}": tensor for name, tensor in trained.best.items()}
-    weights |= {f"last.{name}": tensor for name, tensor in trained.last.items()}
+    weights = trained.tensors()
     start = time.perf_counter()
     record = Record(
         key=_KEY,

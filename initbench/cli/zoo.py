@@ -21,6 +21,9 @@ format_option = click.option(
     help="How to print it.",
 )
 
+_ROOM = 32
+"""Characters of a name in the list; `show` and JSON have all of them."""
+
 
 @click.group(
     epilog="""\b
@@ -56,6 +59,7 @@ Examples:
 @click.pass_obj
 def list_(terminal: Terminal, results: Path, form: str) -> None:
     """List the zoos of a results folder: all trials that are equal but for the seed."""
+    from initbench.leaderboard.text import shortened
     from initbench.store.store import Store
     from initbench.zoo.describe import foreign_line, line
     from initbench.zoo.foreign import foreign_zoos
@@ -71,10 +75,10 @@ def list_(terminal: Terminal, results: Path, form: str) -> None:
     rows = [
         [
             each["key"][:12],
-            each["model"],
-            each["dataset"],
-            each["initialiser"],
-            each["recipe"],
+            shortened(each["model"], _ROOM),
+            shortened(each["dataset"], _ROOM),
+            shortened(each["initialiser"], _ROOM),
+            shortened(each["recipe"], _ROOM),
             counted(each["networks"]),
             format_seeds(each["kept_epochs"]) or "none",
         ]

@@ -8,20 +8,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from initbench.errors import InitbenchError, PluginError
-from initbench.execution.events import Event, Outcome
+from initbench.execution.artifacts import Made, spool_artifact
+from initbench.execution.events import Event
 from initbench.execution.jobs import ObserveJob
 from initbench.execution.networks import built, starting_network
 from initbench.execution.workspace import (
     Workspace,
-    failure_of,
-    is_out_of_memory,
-    meter,
     same_code,
 )
 from initbench.measures.measure import probe_of
 from initbench.plugin.guard import contained
-from initbench.store.artifact import StoredArtifact
-from initbench.store.environment import environment
 from initbench.store.record import TrialStatus
 from initbench.suite.trial import Fitting, Observing, Trial
 from initbench.zoo.members import zoo_of
@@ -31,38 +27,21 @@ if TYPE_CHECKING:
 
     from initbench.data.device_data import DeviceData
     from initbench.plugin.sources import Zoo
-    from initbench.probes.probe import Checkpoint, Observation, Probe
+    from initbench.probes.probe import Checkpoint, Probe
     from initbench.store.record import Record
 
 
 def observe(job: ObserveJob, workspace: Workspace, emit: Callable[[Event], None]) -> None:
     """Let a probe look at networks, and spool what it saw, or why it could not."""
-    costs = meter(workspace.device)
     observing = job.observing
-    seen: Observation | None = None
-    failure = None
-    try:
+
+    def seen() -> Made:
         probe = _probe(observing, workspace)
         population = StoredPopulation(observing, workspace)
-        seen = contained(lambda: probe.observe(population)).result(f"probe `{probe.name}`")
-    except MemoryError:
-        raise
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        failure = failure_of(error)
-    artifact = StoredArtifact(
-        key=job.id,
-        kind="observation",
-        identity=observing.identity,
-        status=TrialStatus.FAILED if seen is None else TrialStatus.DONE,
-        failure=failure,
-        description={} if seen is None else dict(seen.description),
-        cost=costs.cost(images_seen=0, steps=0),
-        environment=environment(),
-    )
-    tensors = None if seen is None else {n: t.cpu().contiguous() for n, t in seen.tensors.items()}
-    emit(Outcome(job.id, str(workspace.spool.put_artifact(artifact, tensors))))
+        found = contained(lambda: probe.observe(population)).result(f"probe `{probe.name}`")
+        return found.tensors, found.description
+
+    spool_artifact(job.id, "observation", observing.identity, workspace, emit, seen)
 
 
 @dataclass(frozen=True)
