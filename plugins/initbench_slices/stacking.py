@@ -167,8 +167,10 @@ def pointwise(x: Tensor, parameters: Parameters, name: str) -> Tensor:
 
 def look_up(table: Tensor, indices: Tensor) -> Tensor:
     """Return rows (models, ..., channels) of tables (models, entries, channels)."""
-    wanted = indices.flatten(1)[..., None].expand(-1, -1, table.shape[2])
-    return table.gather(1, wanted).view(*indices.shape, -1)
+    models, entries = table.shape[:2]
+    first = torch.arange(0, models * entries, entries, device=table.device)
+    wanted = indices.flatten(1) + first[:, None]
+    return table.flatten(0, 1).index_select(0, wanted.flatten()).view(*indices.shape, -1)
 
 
 # --- blocks -------------------------------------------------------------------------------------

@@ -1,28 +1,34 @@
 """Drawing codes from the gated PixelCNN, for all slices of all layers at once.
 
-Position by position in raster order, but without doing anything twice: what a position needs of
-those before it is kept, so one position costs a ninth of the network and not all of it. What does
-not depend on any code, such as the whole first row of the vertical stream, is computed for one row
-and broadcast.
+Position by position in raster order, but without doing anything twice. What a position needs of
+those before it is kept, so one position costs a ninth of the network and not all of it. The first
+position is the same for all slices of a layer, and the second depends on nothing but the first
+code: both are computed once a model, for every code that may come.
 
 Two thirds of what is left to compute are the two layers that turn the horizontal stream into
-logits. The rest is many small steps, so gates are written such that they need few passes over
-memory: tanh(a) sigmoid(b) = 2 (sigmoid(2 a) - 1/2) sigmoid(b), and both factors of 2 are part of
-the matrices before and after. They are powers of two, which rounding does not notice.
+logits. The rest is many small steps, so it is written such that few passes over memory are needed:
+
+- tanh(a) sigmoid(b) = 2 (sigmoid(2 a) - 1/2) sigmoid(b), and both factors of 2 are part of the
+  matrices before and after. They are powers of two, which rounding does not notice. In the
+  horizontal stream the 1/2 is part of the next matrix as well.
+- Biases of the residual layers are never added: what they would add to later biases is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from itertools import groupby
+from typing import Self
 
 import torch
-from initbench_slices.stacking import Parameters, look_up, parts
+from initbench_slices.stacking import Parameters, look_up
 from torch import Tensor
 
 from initbench_vqvae.prior import GatedLayer, GatedPixelCNN, transposed
 
-_HIDDEN_AT_ONCE = 2  # blocks, on a CPU: 512 units of each row stay in its caches
+_BLOCKS_AT_ONCE = 8  # a thread, on a CPU: what one product leaves the next finds in the caches
+_ROWS_CLASSIFIED = 512  # at once, a thread, on a CPU: so do the many units of the last layers
 
 
 def sample(
@@ -40,22 +46,48 @@ def sample(
         Indices, (blocks, rows, k * k).
     """
     network = _Network.of(prior, parameters)
-    drawn = [
-        _draw(prior, network.of_blocks(models[part]), uniform[part])
-        for part in parts(len(models), uniform.device)
-    ]
+    opening = _Opening.of(network)
+    drawn = []
+    for part in _parts(models, uniform.device):
+        own: Sequence[int] | slice = models[part]
+        wanted = uniform[part]
+        if len(set(models[part])) == 1:  # one product serves all rows
+            own = slice(models[part.start], models[part.start] + 1)
+            wanted = wanted.flatten(0, 1)[None]
+        codes = _draw(network.of_blocks(own), opening.of_blocks(own), wanted)
+        drawn.append(codes.view(uniform[part].shape))
     return torch.cat(drawn)
 
 
-def _draw(prior: GatedPixelCNN, network: _Network, uniform: Tensor) -> Tensor:
-    side = prior.kernel
-    streams = _Streams(side, network, rows=uniform.shape[1])
-    drawn: list[Tensor] = []
-    for row in range(side):
-        streams.begin_row(torch.stack(drawn[-side:], dim=2) if row else None)
-        for column in range(side):
-            logits = streams.logits(column, drawn[-1] if column else None)
-            drawn.append(choose(logits, uniform[:, :, row * side + column]))
+def _parts(models: Sequence[int], device: torch.device) -> list[slice]:
+    """Return which blocks are drawn at once.
+
+    On a CPU as many of one model as stay in its caches from one product to the next, elsewhere all.
+    """
+    if device.type != "cpu":
+        return [slice(0, len(models))]
+    at_once = _BLOCKS_AT_ONCE * torch.get_num_threads()
+    parts, first = [], 0
+    for _, alike in groupby(models):
+        end = first + len(list(alike))
+        parts += [slice(i, min(i + at_once, end)) for i in range(first, end, at_once)]
+        first = end
+    return parts
+
+
+def _draw(network: _Network, opening: _Opening, uniform: Tensor) -> Tensor:
+    side = network.side
+    vertical = _Vertical(network)
+    horizontal = _Horizontal(network)
+    vertical.next_row(None)
+    drawn = opening.draw(uniform, horizontal)
+    for place in range(len(drawn), side**2):
+        row, column = divmod(place, side)
+        if row and column == 0:
+            vertical.next_row(torch.stack(drawn[-side:], dim=2))
+        before = look_up(network.embedding, drawn[-1]) if column else None
+        h = horizontal.next_column(column, vertical, before)
+        drawn.append(network.choose(h, uniform[:, :, place]))
     return torch.stack(drawn, dim=2)
 
 
@@ -66,41 +98,104 @@ def choose(logits: Tensor, uniform: Tensor) -> Tensor:
         logits: (blocks, rows or 1, codes).
         uniform: (blocks, rows).
     """
-    passed = logits.softmax(2).cumsum(2)
+    return _invert(_passed(logits), uniform)
+
+
+def _passed(logits: Tensor) -> Tensor:
+    """Return distribution functions over the codes in the last dimension."""
+    return logits.softmax(2).cumsum(2)
+
+
+def _invert(passed: Tensor, uniform: Tensor) -> Tensor:
+    """Do the same for distribution functions (blocks, rows or 1, codes)."""
     wanted = uniform[..., None] * passed[:, :, -1:]
     if passed.shape[1] < wanted.shape[1]:  # one function for all rows
         found = torch.searchsorted(passed[:, 0], wanted[..., 0], right=True)
     else:
         found = torch.searchsorted(passed, wanted, right=True)[..., 0]
     # A uniform number of nearly 1 may be rounded up to the end.
-    return found.clamp_max_(logits.shape[2] - 1)
+    return found.clamp_max_(passed.shape[2] - 1)
+
+
+# --- the network --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A gated layer as matrices (models or blocks, in, out): gates halved, biases gathered."""
+
+    upper: Tensor  # from all positions of the row above to all of this one
+    lower: Tensor  # from this row
+    vertical_bias: Tensor  # of all positions of a row
+    to_horizontal: Tensor
+    first_bias: Tensor  # of the horizontal stream, at the first position of a row
+    bias: Tensor  # elsewhere
+    left: Tensor  # from the position before
+    here: Tensor
+    residual: Tensor  # from (product of the gate's sigmoids, the second of them)
+
+    @classmethod
+    def of(cls, prior: GatedPixelCNN, layer: GatedLayer, added: Tensor | None) -> Self:
+        """Rewrite a layer.
+
+        Args:
+            prior: the network.
+            layer: with half gates.
+            added: what the residual biases of the layers before add to the horizontal stream,
+                (models, 1, width); None for the first layer, which sees embedded codes.
+        """
+        first_bias = bias = layer.bias
+        if added is not None:
+            first_bias = layer.bias + added @ layer.here
+            bias = first_bias + added @ layer.left
+        return cls(
+            upper=layer.upper,
+            lower=layer.lower,
+            vertical_bias=layer.vertical_bias.repeat(1, 1, prior.kernel),
+            to_horizontal=layer.to_horizontal,
+            first_bias=first_bias,
+            bias=bias,
+            left=layer.left,
+            here=layer.here,
+            residual=torch.cat([layer.residual, -layer.residual / 2], dim=1),
+        )
 
 
 @dataclass(frozen=True)
 class _Network:
-    """The prior as matrices (models or blocks, in, out), factors of gates included."""
+    """The prior in such layers."""
 
+    side: int
     embedding: Tensor
-    layers: Sequence[GatedLayer]
+    layers: Sequence[_Layer]
     hidden: Tensor  # the bias is its last row: adding it to so many units would take longer
     output: Tensor
     output_bias: Tensor
 
     @classmethod
-    def of(cls, prior: GatedPixelCNN, parameters: Parameters) -> _Network:
+    def of(cls, prior: GatedPixelCNN, parameters: Parameters) -> Self:
+        halved = {**parameters, **_for_half_gates(prior, parameters)}
+        gated = [GatedLayer.of(prior, halved, i) for i in range(prior.layers)]
+        # What all residual layers up to one would have added to the horizontal stream.
+        added = torch.cat([layer.residual_bias for layer in gated], dim=1).cumsum(1)
+        before = [None, *added[:, :-1].split(1, dim=1)]
+        hidden, hidden_bias = transposed(parameters, "output_conv.0")
+        hidden_bias = hidden_bias + added[:, -1:] @ hidden
         return cls(
+            prior.kernel,
             parameters["embedding.weight"],
-            [_for_half_gates(prior, parameters, i) for i in range(prior.layers)],
-            torch.cat(transposed(parameters, "output_conv.0"), dim=1),
+            [_Layer.of(prior, *both) for both in zip(gated, before, strict=True)],
+            torch.cat([hidden, hidden_bias], dim=1),
             *transposed(parameters, "output_conv.2"),
         )
 
-    def of_blocks(self, models: Sequence[int]) -> _Network:
+    def of_blocks(self, models: Sequence[int] | slice) -> _Network:
         """Return the matrices of each block's model."""
         return _Network(
+            self.side,
             self.embedding[models],
             [
-                GatedLayer(*(getattr(layer, field.name)[models] for field in fields(layer)))
+                _Layer(*(getattr(layer, field.name)[models] for field in fields(layer)))
                 for layer in self.layers
             ],
             self.hidden[models],
@@ -108,59 +203,112 @@ class _Network:
             self.output_bias[models],
         )
 
+    def logits(self, h: Tensor) -> Tensor:
+        """Return logits (blocks, rows, codes) of the horizontal stream's end."""
+        with_one = torch.cat([h, h.new_ones(*h.shape[:2], 1)], dim=2)
+        hidden = torch.bmm(with_one, self.hidden).relu_()
+        return torch.baddbmm(self.output_bias, hidden, self.output)
 
-class _Streams:
-    """Both streams at the current row: one tensor a layer, rows (or 1) in dimension 1."""
+    def choose(self, h: Tensor, uniform: Tensor) -> Tensor:
+        """Return the codes (blocks, rows) that uniform numbers choose."""
+        at_once = h.shape[1]
+        if h.device.type == "cpu":
+            at_once = _ROWS_CLASSIFIED * torch.get_num_threads()
+        parts = zip(h.split(at_once, dim=1), uniform.split(at_once, dim=1), strict=True)
+        return torch.cat([choose(self.logits(rows), own) for rows, own in parts], dim=1)
 
-    def __init__(self, side: int, network: _Network, rows: int) -> None:
-        self.side, self.network = side, network
-        blocks, units, _ = network.output.shape
-        at_once = _HIDDEN_AT_ONCE if network.output.device.type == "cpu" else blocks
-        self.hidden = network.output.new_empty(at_once, rows, units)
-        self.v: list[Tensor | None] = [None] * len(network.layers)  # inputs of the row before
-        self.vertical: list[Tensor] = []  # of this row, before the gate
-        self.left: list[Tensor | None] = [None] * len(network.layers)  # of the position before
 
-    def begin_row(self, above: Tensor | None) -> None:
-        """Bring the vertical stream to the next row; `above`: the codes of the row before."""
-        self.vertical = []
+# --- streams ------------------------------------------------------------------------------------
+
+
+class _Vertical:
+    """The vertical stream at the current row: one tensor a layer, rows (or 1) in dimension 1."""
+
+    def __init__(self, network: _Network) -> None:
+        self.network = network
+        self.inputs: list[Tensor | None] = [None] * len(network.layers)  # of each layer
+        self.ungated: list[Tensor] = []  # of each layer: (blocks, rows or 1, side, channels)
+
+    def next_row(self, above: Tensor | None) -> None:
+        """Go to the next row; `above`: the codes (blocks, rows, side) of the row before."""
+        self.ungated = []
         v: Tensor | None = None
         embedded = None if above is None else look_up(self.network.embedding, above).flatten(2)
         for i, layer in enumerate(self.network.layers):
-            now = layer.vertical_bias.repeat(1, 1, self.side)
-            now = _plus(now, embedded if i == 0 else self.v[i], layer.upper)
+            now = layer.vertical_bias.clone()
+            now = _plus(now, embedded if i == 0 else self.inputs[i], layer.upper)
             now = _plus(now, v, layer.lower)  # mask A: the first layer does not see this row
-            self.v[i] = v
-            self.vertical.append(now.unflatten(2, (self.side, -1)))
+            self.inputs[i] = v
+            self.ungated.append(now.unflatten(2, (self.network.side, -1)))
             if i + 1 < len(self.network.layers):
-                v = half_gate(self.vertical[i]).flatten(2)
+                v = half_gate(self.ungated[i]).flatten(2)
 
-    def logits(self, column: int, code: Tensor | None) -> Tensor:
-        """Return logits (blocks, rows or 1, codes); `code`: at the position before in this row."""
-        h: Tensor | None = None
-        embedded = None if code is None else look_up(self.network.embedding, code)
+
+class _Horizontal:
+    """The horizontal stream at the current position."""
+
+    def __init__(self, network: _Network) -> None:
+        self.network = network
+        self.inputs: list[Tensor | None] = [None] * len(network.layers)  # of each layer
+
+    def next_column(self, column: int, vertical: _Vertical, before: Tensor | None) -> Tensor:
+        """Go to the next position of a row and return the stream's end (blocks, rows, width).
+
+        Args:
+            column: of the position.
+            vertical: the other stream, at this row.
+            before: the embedded code of the position before in this row.
+        """
+        left = [before, *self.inputs[1:]] if column else [None] * len(self.inputs)
+        h: Tensor | None = None  # mask A: the first layer does not see the position itself
         for i, layer in enumerate(self.network.layers):
-            before = embedded if i == 0 or column == 0 else self.left[i]
-            t = torch.baddbmm(layer.bias, self.vertical[i][:, :, column], layer.to_horizontal)
-            t = _plus(t, before, layer.left)
-            t = _plus(t, h, layer.here)  # mask A: the first layer does not see the position itself
-            out = torch.baddbmm(layer.residual_bias, half_gate(t), layer.residual)
-            self.left[i] = h
-            h = out if h is None else out + h
+            bias = layer.bias if column else layer.first_bias
+            t = torch.baddbmm(bias, vertical.ungated[i][:, :, column], layer.to_horizontal)
+            t = _plus(_plus(t, left[i], layer.left), h, layer.here)
+            sigmoids = t.sigmoid_()
+            first, second = sigmoids.chunk(2, dim=-1)
+            first.mul_(second)
+            self.inputs[i] = h
+            if h is None:
+                h = torch.bmm(sigmoids, layer.residual)
+            else:
+                h = torch.baddbmm(h, sigmoids, layer.residual)
         assert h is not None
-        return self._classify(h)
+        return h
 
-    def _classify(self, h: Tensor) -> Tensor:
-        network = self.network
-        with_one = torch.cat([h, h.new_ones(*h.shape[:2], 1)], dim=2)
-        logits = h.new_empty(*h.shape[:2], network.output.shape[2])
-        for first in range(0, len(h), len(self.hidden)):
-            part = slice(first, first + len(self.hidden))
-            hidden = self.hidden[: len(h[part]), : h.shape[1]]
-            torch.bmm(with_one[part], network.hidden[part], out=hidden).relu_()
-            bias, matrix = network.output_bias[part], network.output[part]
-            torch.baddbmm(bias, hidden, matrix, out=logits[part])
-        return logits
+
+@dataclass(frozen=True)
+class _Opening:
+    """The first two positions: one row a model at the first, one row a code at the second."""
+
+    first: Tensor  # distribution function (models or blocks, 1, codes)
+    second: Tensor | None = None  # (models or blocks, codes before, codes)
+    inputs: Tensor | None = None  # of all layers but the first there (..., codes before, widths)
+
+    @classmethod
+    def of(cls, network: _Network) -> Self:
+        vertical, horizontal = _Vertical(network), _Horizontal(network)
+        vertical.next_row(None)
+        first = _passed(network.logits(horizontal.next_column(0, vertical, None)))
+        if network.side == 1:
+            return cls(first)
+        second = _passed(network.logits(horizontal.next_column(1, vertical, network.embedding)))
+        return cls(first, second, torch.cat([x for x in horizontal.inputs if x is not None], dim=2))
+
+    def of_blocks(self, models: Sequence[int] | slice) -> _Opening:
+        """Return the same for each block's model."""
+        if self.second is None or self.inputs is None:
+            return _Opening(self.first[models])
+        return _Opening(self.first[models], self.second[models], self.inputs[models])
+
+    def draw(self, uniform: Tensor, horizontal: _Horizontal) -> list[Tensor]:
+        """Draw the codes (blocks, rows) of these positions and bring the stream to the last."""
+        first = _invert(self.first, uniform[:, :, 0])
+        if self.second is None or self.inputs is None:
+            return [first]
+        layers = len(horizontal.inputs) - 1
+        horizontal.inputs[1:] = look_up(self.inputs, first).chunk(layers, dim=2)
+        return [first, _invert(look_up(self.second, first), uniform[:, :, 1])]
 
 
 def _plus(total: Tensor, x: Tensor | None, matrix: Tensor) -> Tensor:
@@ -178,20 +326,21 @@ def half_gate(x: Tensor) -> Tensor:
     return (first - 0.5).mul_(second)
 
 
-def _for_half_gates(prior: GatedPixelCNN, parameters: Parameters, i: int) -> GatedLayer:
-    """Return a layer whose gates, and those of the layers before it, are `half_gate`."""
-    layer = GatedLayer.of(prior, parameters, i)
-    doubled = layer.bias.new_ones(2 * prior.width)
+def _for_half_gates(prior: GatedPixelCNN, parameters: Parameters) -> dict[str, Tensor]:
+    """Return the parameters that change if all gates are `half_gate`."""
+    doubled = parameters["embedding.weight"].new_ones(2 * prior.width)
     doubled[: prior.width] = 2
-    in_row = doubled.repeat(prior.kernel)
-    return replace(
-        layer,
-        upper=layer.upper * in_row * (2 if i else 1),  # the first layer sees codes, not gates
-        lower=layer.lower * in_row * 2,
-        vertical_bias=layer.vertical_bias * doubled,
-        to_horizontal=layer.to_horizontal * doubled / doubled[:, None],
-        bias=layer.bias * doubled,
-        left=layer.left * doubled,
-        here=layer.here * doubled,
-        residual=layer.residual * 2,
-    )
+    out, into = doubled[:, None, None, None], doubled[None, :, None, None]
+    changed = {}
+    for i in range(prior.layers):
+        name = f"layers.{i}"
+        sees = 2 if i else 1  # gates; the first layer, embedded codes
+        for part, by in [
+            ("vert_stack", out * sees),
+            ("vert_to_horiz", out / into),
+            ("horiz_stack", out),
+        ]:
+            changed[f"{name}.{part}.weight"] = parameters[f"{name}.{part}.weight"] * by
+            changed[f"{name}.{part}.bias"] = parameters[f"{name}.{part}.bias"] * doubled
+        changed[f"{name}.horiz_resid.weight"] = 2 * parameters[f"{name}.horiz_resid.weight"]
+    return changed

@@ -9,6 +9,7 @@ import torch
 from initbench_slices.places import Place
 from initbench_slices.slices import LayerSlices
 from initbench_slices.stacking import draw, select, unpack
+from initbench_vqvae import sampling
 from initbench_vqvae.initialiser import VQVAE, CodesConfig, VQVAEConfig, VQVAEStar
 from initbench_vqvae.model import CODEBOOK, SliceVQVAE, perplexity
 from initbench_vqvae.prior import GatedPixelCNN, gate
@@ -78,13 +79,18 @@ def test_a_position_sees_only_those_before_it(kernel: int) -> None:
         assert place == kernel**2 - 1 or moved[place + 1 :].any()
 
 
-@pytest.mark.parametrize("kernel", [2, 3, 5])
-def test_codes_are_drawn_from_the_very_distribution_of_the_prior(kernel: int) -> None:
+@pytest.mark.parametrize("together", [False, True], ids=["in parts", "all at once, as on a GPU"])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 5])
+def test_codes_are_drawn_from_the_very_distribution_of_the_prior(
+    kernel: int, together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if together:
+        monkeypatch.setattr(sampling, "_parts", lambda models, _: [slice(0, len(models))])
     model, parameters = prior(kernel, models=7)
     generator = torch.Generator().manual_seed(kernel)
     for x in parameters.values():  # biases start as zeros
         x.add_(0.1 * torch.randn(x.shape, generator=generator))
-    models = [block % 7 for block in range(20)]  # more than are sampled at once
+    models = [*[3] * 9, 6, 0, 0, *[5] * 8]  # of one model, also more than are drawn at once
     uniform = torch.rand(20, 6, kernel**2, generator=generator)
     drawn = sample(model, parameters, models, uniform)
     logits = model.logits(select(parameters, models), drawn)
