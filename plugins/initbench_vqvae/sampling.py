@@ -6,18 +6,13 @@ position is the same for all slices of a layer, and the second depends on nothin
 code: both are computed once a model, for every code that may come.
 
 Two thirds of what is left to compute are the two layers that turn the horizontal stream into
-logits. The rest is many small steps, so it is written such that few passes over memory are needed:
-
-- tanh(a) sigmoid(b) = 2 (sigmoid(2 a) - 1/2) sigmoid(b), and both factors of 2 are part of the
-  matrices before and after. They are powers of two, which rounding does not notice. In the
-  horizontal stream the 1/2 is part of the next matrix as well.
-- Biases of the residual layers are never added: what they would add to later biases is.
+logits. The rest is many small steps, for which `halved` has the prior rewritten.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Self
 
@@ -25,7 +20,8 @@ import torch
 from initbench_slices.stacking import Parameters, look_up
 from torch import Tensor
 
-from initbench_vqvae.prior import GatedLayer, GatedPixelCNN, transposed
+from initbench_vqvae.halved import HalvedNetwork, half_gate
+from initbench_vqvae.prior import GatedPixelCNN
 
 _BLOCKS_AT_ONCE = 8  # a thread, on a CPU: what one product leaves the next finds in the caches
 _ROWS_CLASSIFIED = 512  # at once, a thread, on a CPU: so do the many units of the last layers
@@ -45,7 +41,7 @@ def sample(
     Returns:
         Indices, (blocks, rows, k * k).
     """
-    network = _Network.of(prior, parameters)
+    network = HalvedNetwork.of(prior, parameters)
     opening = _Opening.of(network)
     drawn = []
     for part in _parts(models, uniform.device):
@@ -75,7 +71,7 @@ def _parts(models: Sequence[int], device: torch.device) -> list[slice]:
     return parts
 
 
-def _draw(network: _Network, opening: _Opening, uniform: Tensor) -> Tensor:
+def _draw(network: HalvedNetwork, opening: _Opening, uniform: Tensor) -> Tensor:
     side = network.side
     vertical = _Vertical(network)
     horizontal = _Horizontal(network)
@@ -87,8 +83,17 @@ def _draw(network: _Network, opening: _Opening, uniform: Tensor) -> Tensor:
             vertical.next_row(torch.stack(drawn[-side:], dim=2))
         before = look_up(network.embedding, drawn[-1]) if column else None
         h = horizontal.next_column(column, vertical, before)
-        drawn.append(network.choose(h, uniform[:, :, place]))
+        drawn.append(_classify(network, h, uniform[:, :, place]))
     return torch.stack(drawn, dim=2)
+
+
+def _classify(network: HalvedNetwork, h: Tensor, uniform: Tensor) -> Tensor:
+    """Return the codes (blocks, rows) that uniform numbers choose at the stream's end."""
+    at_once = h.shape[1]
+    if h.device.type == "cpu":
+        at_once = _ROWS_CLASSIFIED * torch.get_num_threads()
+    parts = zip(h.split(at_once, dim=1), uniform.split(at_once, dim=1), strict=True)
+    return torch.cat([choose(network.logits(rows), own) for rows, own in parts], dim=1)
 
 
 def choose(logits: Tensor, uniform: Tensor) -> Tensor:
@@ -117,114 +122,10 @@ def _invert(passed: Tensor, uniform: Tensor) -> Tensor:
     return found.clamp_max_(passed.shape[2] - 1)
 
 
-# --- the network --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """A gated layer as matrices (models or blocks, in, out): gates halved, biases gathered."""
-
-    upper: Tensor  # from all positions of the row above to all of this one
-    lower: Tensor  # from this row
-    vertical_bias: Tensor  # of all positions of a row
-    to_horizontal: Tensor
-    first_bias: Tensor  # of the horizontal stream, at the first position of a row
-    bias: Tensor  # elsewhere
-    left: Tensor  # from the position before
-    here: Tensor
-    residual: Tensor  # from (product of the gate's sigmoids, the second of them)
-
-    @classmethod
-    def of(cls, prior: GatedPixelCNN, layer: GatedLayer, added: Tensor | None) -> Self:
-        """Rewrite a layer.
-
-        Args:
-            prior: the network.
-            layer: with half gates.
-            added: what the residual biases of the layers before add to the horizontal stream,
-                (models, 1, width); None for the first layer, which sees embedded codes.
-        """
-        first_bias = bias = layer.bias
-        if added is not None:
-            first_bias = layer.bias + added @ layer.here
-            bias = first_bias + added @ layer.left
-        return cls(
-            upper=layer.upper,
-            lower=layer.lower,
-            vertical_bias=layer.vertical_bias.repeat(1, 1, prior.kernel),
-            to_horizontal=layer.to_horizontal,
-            first_bias=first_bias,
-            bias=bias,
-            left=layer.left,
-            here=layer.here,
-            residual=torch.cat([layer.residual, -layer.residual / 2], dim=1),
-        )
-
-
-@dataclass(frozen=True)
-class _Network:
-    """The prior in such layers."""
-
-    side: int
-    embedding: Tensor
-    layers: Sequence[_Layer]
-    hidden: Tensor  # the bias is its last row: adding it to so many units would take longer
-    output: Tensor
-    output_bias: Tensor
-
-    @classmethod
-    def of(cls, prior: GatedPixelCNN, parameters: Parameters) -> Self:
-        halved = {**parameters, **_for_half_gates(prior, parameters)}
-        gated = [GatedLayer.of(prior, halved, i) for i in range(prior.layers)]
-        # What all residual layers up to one would have added to the horizontal stream.
-        added = torch.cat([layer.residual_bias for layer in gated], dim=1).cumsum(1)
-        before = [None, *added[:, :-1].split(1, dim=1)]
-        hidden, hidden_bias = transposed(parameters, "output_conv.0")
-        hidden_bias = hidden_bias + added[:, -1:] @ hidden
-        return cls(
-            prior.kernel,
-            parameters["embedding.weight"],
-            [_Layer.of(prior, *both) for both in zip(gated, before, strict=True)],
-            torch.cat([hidden, hidden_bias], dim=1),
-            *transposed(parameters, "output_conv.2"),
-        )
-
-    def of_blocks(self, models: Sequence[int] | slice) -> _Network:
-        """Return the matrices of each block's model."""
-        return _Network(
-            self.side,
-            self.embedding[models],
-            [
-                _Layer(*(getattr(layer, field.name)[models] for field in fields(layer)))
-                for layer in self.layers
-            ],
-            self.hidden[models],
-            self.output[models],
-            self.output_bias[models],
-        )
-
-    def logits(self, h: Tensor) -> Tensor:
-        """Return logits (blocks, rows, codes) of the horizontal stream's end."""
-        with_one = torch.cat([h, h.new_ones(*h.shape[:2], 1)], dim=2)
-        hidden = torch.bmm(with_one, self.hidden).relu_()
-        return torch.baddbmm(self.output_bias, hidden, self.output)
-
-    def choose(self, h: Tensor, uniform: Tensor) -> Tensor:
-        """Return the codes (blocks, rows) that uniform numbers choose."""
-        at_once = h.shape[1]
-        if h.device.type == "cpu":
-            at_once = _ROWS_CLASSIFIED * torch.get_num_threads()
-        parts = zip(h.split(at_once, dim=1), uniform.split(at_once, dim=1), strict=True)
-        return torch.cat([choose(self.logits(rows), own) for rows, own in parts], dim=1)
-
-
-# --- streams ------------------------------------------------------------------------------------
-
-
 class _Vertical:
     """The vertical stream at the current row: one tensor a layer, rows (or 1) in dimension 1."""
 
-    def __init__(self, network: _Network) -> None:
+    def __init__(self, network: HalvedNetwork) -> None:
         self.network = network
         self.inputs: list[Tensor | None] = [None] * len(network.layers)  # of each layer
         self.ungated: list[Tensor] = []  # of each layer: (blocks, rows or 1, side, channels)
@@ -247,7 +148,7 @@ class _Vertical:
 class _Horizontal:
     """The horizontal stream at the current position."""
 
-    def __init__(self, network: _Network) -> None:
+    def __init__(self, network: HalvedNetwork) -> None:
         self.network = network
         self.inputs: list[Tensor | None] = [None] * len(network.layers)  # of each layer
 
@@ -286,7 +187,7 @@ class _Opening:
     inputs: Tensor | None = None  # of all layers but the first there (..., codes before, widths)
 
     @classmethod
-    def of(cls, network: _Network) -> Self:
+    def of(cls, network: HalvedNetwork) -> Self:
         vertical, horizontal = _Vertical(network), _Horizontal(network)
         vertical.next_row(None)
         first = _passed(network.logits(horizontal.next_column(0, vertical, None)))
@@ -318,29 +219,3 @@ def _plus(total: Tensor, x: Tensor | None, matrix: Tensor) -> Tensor:
     if total.shape[1] == x.shape[1]:
         return total.baddbmm_(x, matrix)
     return torch.baddbmm(total, x, matrix)
-
-
-def half_gate(x: Tensor) -> Tensor:
-    """Return half of what `gate` does, for channels whose first half has been doubled."""
-    first, second = x.sigmoid().chunk(2, dim=-1)
-    return (first - 0.5).mul_(second)
-
-
-def _for_half_gates(prior: GatedPixelCNN, parameters: Parameters) -> dict[str, Tensor]:
-    """Return the parameters that change if all gates are `half_gate`."""
-    doubled = parameters["embedding.weight"].new_ones(2 * prior.width)
-    doubled[: prior.width] = 2
-    out, into = doubled[:, None, None, None], doubled[None, :, None, None]
-    changed = {}
-    for i in range(prior.layers):
-        name = f"layers.{i}"
-        sees = 2 if i else 1  # gates; the first layer, embedded codes
-        for part, by in [
-            ("vert_stack", out * sees),
-            ("vert_to_horiz", out / into),
-            ("horiz_stack", out),
-        ]:
-            changed[f"{name}.{part}.weight"] = parameters[f"{name}.{part}.weight"] * by
-            changed[f"{name}.{part}.bias"] = parameters[f"{name}.{part}.bias"] * doubled
-        changed[f"{name}.horiz_resid.weight"] = 2 * parameters[f"{name}.horiz_resid.weight"]
-    return changed

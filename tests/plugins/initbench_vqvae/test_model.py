@@ -10,10 +10,11 @@ from initbench_slices.places import Place
 from initbench_slices.slices import LayerSlices
 from initbench_slices.stacking import draw, select, unpack
 from initbench_vqvae import sampling
+from initbench_vqvae.halved import half_gate
 from initbench_vqvae.initialiser import VQVAE, CodesConfig, VQVAEConfig, VQVAEStar
 from initbench_vqvae.model import CODEBOOK, SliceVQVAE, perplexity
 from initbench_vqvae.prior import GatedPixelCNN, gate
-from initbench_vqvae.sampling import choose, half_gate, sample
+from initbench_vqvae.sampling import choose, sample
 
 from tests.plugins.initbench_slices.support import close, golden
 
