@@ -15,6 +15,11 @@ settings.register_profile("initbench", derandomize=True, max_examples=50, deadli
 settings.load_profile("initbench")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Have one worker more than cores: many a test waits for the processes it starts."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give a test its own home and none of the caller's initbench or MLflow settings."""

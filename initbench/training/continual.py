@@ -15,7 +15,7 @@ from initbench.training.evaluation import Scores, evaluate
 from initbench.training.outcome import Member, Progress, Trained
 from initbench.training.recipe import Recipe
 from initbench.training.tasks import Tasks, check_network, mean_of, numbers_after
-from initbench.training.trainer import Run, check_recipe
+from initbench.training.trainer import Run, train
 
 
 def train_continually(
@@ -33,11 +33,7 @@ def train_continually(
 
     Raises UserError where recipe, data and network do not go together.
     """
-    check_recipe(recipe, len(data.train), data.device)
-    return [
-        ContinualRun(member, data, recipe, on_progress and partial(on_progress, i)).trained()
-        for i, member in enumerate(members)
-    ]
+    return train(members, data, recipe, on_progress=on_progress, kind=ContinualRun)
 
 
 class ContinualRun(Run):

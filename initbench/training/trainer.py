@@ -73,18 +73,20 @@ def train(
     recipe: Recipe,
     *,
     on_progress: Callable[[int, Progress], None] | None = None,
+    kind: type[Run] | None = None,
 ) -> list[Trained]:
-    """Train `members` in place on the device of `data`, each as if it were alone.
+    """Train `members` in place on the device of `data`, one after the other.
 
-    `on_progress` is told a member's position among `members` and where it stands.
+    `on_progress` is told a member's position among `members` and where it stands; `kind` is how a
+    member is trained, by default plainly.
     A member whose training loss or weights become NaN or infinite stops there; the others go on.
     Raises UserError where the recipe does not fit data or device; what a network raises passes
     through.
     """
     check_recipe(recipe, len(data.train), data.device)
-    # One after the other for now; stacks trained in one vectorised step come behind this function.
+    run = kind or Run
     return [
-        Run(member, data, recipe, on_progress and partial(on_progress, position)).trained()
+        run(member, data, recipe, on_progress and partial(on_progress, position)).trained()
         for position, member in enumerate(members)
     ]
 

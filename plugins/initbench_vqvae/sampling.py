@@ -24,6 +24,7 @@ from initbench_vqvae.halved import HalvedNetwork, half_gate
 from initbench_vqvae.prior import GatedPixelCNN
 
 _BLOCKS_AT_ONCE = 8  # a thread, on a CPU: what one product leaves the next finds in the caches
+_BLOCKS_ON_DEVICE = 1024  # nine ResNet-20s; their hidden units take half a gigabyte
 _ROWS_CLASSIFIED = 512  # at once, a thread, on a CPU: so do the many units of the last layers
 
 
@@ -58,10 +59,12 @@ def sample(
 def _parts(models: Sequence[int], device: torch.device) -> list[slice]:
     """Return which blocks are drawn at once.
 
-    On a CPU as many of one model as stay in its caches from one product to the next, elsewhere all.
+    On a CPU as many of one model as stay in its caches from one product to the next, elsewhere as
+    many as memory is sure to hold.
     """
     if device.type != "cpu":
-        return [slice(0, len(models))]
+        starts = range(0, len(models), _BLOCKS_ON_DEVICE)
+        return [slice(first, first + _BLOCKS_ON_DEVICE) for first in starts]
     at_once = _BLOCKS_AT_ONCE * torch.get_num_threads()
     parts, first = [], 0
     for _, alike in groupby(models):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -21,19 +22,26 @@ def initbench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all suites, as a user has it: what two of them share is trained once."""
+    return tmp_path_factory.mktemp("suites")
+
+
 @pytest.mark.skipif("INITBENCH_DATA" not in os.environ, reason="INITBENCH_DATA is not set")
 @pytest.mark.parametrize("suite", SUITES)
-def test_the_smoke_profile_gives_a_value_for_every_measure(suite: str, tmp_path: Path) -> None:
+def test_the_smoke_profile_gives_a_value_for_every_measure(suite: str, folder: Path) -> None:
     chosen = [suite, "--profile", "smoke", "--results", "results"]
-    run = initbench("run", *chosen, "--no-mlflow", "--workers", "0", cwd=tmp_path)
+    run = initbench("run", *chosen, "--no-mlflow", "--workers", "0", cwd=folder)
     assert run.returncode in (0, 3), run.stderr
-    shown = initbench("results", *chosen, "--format", "json", cwd=tmp_path)
+    shown = initbench("results", *chosen, "--format", "json", cwd=folder)
     results = json.loads(shown.stdout)
     assert results["reduced"]
     assert "missing" not in results["trials"].values()
     without = [row["measure"] for row in results["rows"] if not row["n"]]
     assert without == [], results["notes"]
-    assert (tmp_path / "results" / "leaderboard" / "index.html").is_file()
+    page = (folder / "results" / "leaderboard" / "index.html").read_text()
+    assert escape(results["title"]) in page
 
 
 @pytest.mark.parametrize("suite", SUITES)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import gc
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -59,10 +57,7 @@ def test_rule_308_two_initialisers_on_one_block_are_told_apart_by_the_paired_t_t
         assert ahead.tolist() == [[False, bool(p <= 1 - confidence)], [False, False]]
 
 
-def test_rule_308_equals_are_seldom_called_different_in_any_of_all_pairs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(gc, "collect", lambda: 0)  # which statsmodels calls at each correction
+def test_rule_308_equals_are_seldom_called_different_in_any_of_all_pairs() -> None:
     rng, wrong, suites = np.random.default_rng(1), 0, 400
     for _ in range(suites):
         blocks = [(s + 1) * rng.normal(size=(5, 6)) for s in range(3)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from initbench_hyperrep.augmentation import permuted
 from initbench_hyperrep.fitted import Fitted
 from initbench_hyperrep.initialiser import HyperRepresentation
 from initbench_hyperrep.options import HyperRepresentationConfig
@@ -34,6 +35,7 @@ from tests.plugins.initbench_hyperrep.support import (
     target,
     zoo,
     zoo_cnn,
+    zoo_table,
 )
 
 SAMPLERS = ["kde_independent", "kde_shared", "kde_full", "diffusion", "reconstruction"]
@@ -82,7 +84,9 @@ def test_the_judgement_is_kept_for_show(learnt: Any) -> None:
     table = description["diagnostics"]
     parts = [row[0] for row in table["rows"]]
     assert parts[:2] == ["originals", "conv1.weight"]
-    assert parts[6:] == ["whole network", *(f"samples: {x}" for x in SAMPLERS)]
+    assert parts[6:] == ["whole network", "mean network", *(f"samples: {x}" for x in SAMPLERS)]
+    variances = [row[table["columns"].index("variance")] for row in table["rows"]]
+    assert [x is None for x in variances] == [True] * 8 + [False] * 5
     copied = dict(zip(table["columns"], table["rows"][-1], strict=True))
     assert copied["latent_distance"] == pytest.approx(0, abs=1e-6)
     assert any("is reconstructed in" in text for text in description["warnings"])
@@ -157,6 +161,26 @@ def test_the_code_chooses_by_test_accuracy() -> None:
     assert all((worst == row).all(1).any() for row in found)
 
 
+def test_shuffled_networks_are_learnt_in_one_order() -> None:
+    network = zoo_cnn()
+    table, members = zoo_table(), list(zoo(network))
+    rows = torch.stack([table.flatten(x.checkpoints[5].weights) for x in members[:1]])
+    draws = torch.Generator().manual_seed(0)
+    shuffled = []
+    for member in members:
+        orders = {i: torch.randperm(table.layers[i].neurons, generator=draws) for i in range(4)}
+        row = permuted(rows, table, {i: x[None] for i, x in orders.items()})[0]
+        kept = {
+            epoch: replace(x, weights=table.state(row)) for epoch, x in member.checkpoints.items()
+        }
+        shuffled.append(replace(member, checkpoints=kept))
+    options = {"align": True, "permute": False}
+    description = fitted(options, network, Zoo(shuffled))[1].description
+    assert description["permuted_layers"] == []
+    assert len(description["aligned_layers"]) == 4
+    assert description["variance_after_alignment"] == pytest.approx(0, abs=1e-9)
+
+
 def test_networks_with_batch_norm_get_statistics_from_images() -> None:
     network = CifarResNet(CifarResNetConfig(depth=20)).build(1, 6, 10)
     initialiser, artifact, network = fitted(
@@ -214,7 +238,7 @@ def test_an_artifact_of_another_method_is_refused(learnt: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"contrast": "positives_only"}, "needs `fidelity: code`"),
-     ({"heads": 3}, "multiple of `heads`"),
+     ({"heads": 3}, "multiple of `heads`"), ({"align": True}, "needs `permute: false`"),
      ({"epochs": 5, "checkpoints": [6]}, "`checkpoints` ends with epoch 6"),
      ({"networks": 2}, "networks"), ({"top": 0}, "top"), ({"sampler": "kde"}, "sampler"),
      ({"latnet": 3}, "latent")],
