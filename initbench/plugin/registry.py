@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 import pluggy
@@ -72,6 +73,15 @@ class Registry:
     def installed(cls) -> Registry:
         """Return the registry of this environment; reads metadata and imports no plugin."""
         return cls(discover())
+
+    @classmethod
+    def shared(cls) -> Registry:
+        """Return the same registry as long as nothing else is installed, for frequent questions.
+
+        A thing that names another, such as a hypernetwork its main network, asks it whenever its
+        configuration is read.
+        """
+        return _of(tuple(discover()))
 
     def entries(self, kind: str | None = None) -> list[Entry]:
         """Return what distributions say they provide, with what is wrong with it."""
@@ -306,6 +316,11 @@ class _HookModule:
         except PluginError as error:
             self._broken.append(f"({error})")
             return None
+
+
+@lru_cache(maxsize=1)
+def _of(entries: tuple[Entry, ...]) -> Registry:
+    return Registry(entries)
 
 
 def _manager() -> pluggy.PluginManager:

@@ -100,7 +100,7 @@ def completed(main: dict[str, Any]) -> dict[str, Any]:
             "model `hypernetwork`: `main` is a hypernetwork; expected a model with weights of its "
             "own"
         )
-    reference = Registry.installed().model(name, given).reference
+    reference = Registry.shared().model(name, given).reference
     now = reference.code.tree()
     if code not in (None, now):
         raise UserError(

@@ -97,7 +97,7 @@ class Hypernetwork(Model[HypernetworkConfig]):
         from initbench.plugin.registry import Registry
 
         config = {k: v for k, v in self.config.main.items() if k not in ("name", "code")}
-        return Registry.installed().model(self.config.main["name"], config).thing
+        return Registry.shared().model(self.config.main["name"], config).thing
 
 
 def bytes_needed(parameters: int) -> int:
