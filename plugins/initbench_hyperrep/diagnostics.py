@@ -5,13 +5,16 @@
 | r2 train, r2 held out | layers | share of the variance that is reconstructed; test networks |
 | accuracy | layers | of test networks in which this layer alone is the reconstructed one |
 | accuracy | originals, whole network | of test networks, as they are and reconstructed |
+| accuracy | mean network | of the mean of the training networks |
 | accuracy | samplers | of samples of the best 30 %, before any training |
 | latent distance | samplers | median distance to the nearest training latent, over that of test |
 | weight distance | samplers | the same in weights |
 | cosine | samplers | mean between two samples, both less the mean training network |
+| variance | samplers | of weights about their mean, as the loss counts, over that of training |
 
 A latent distance of 1 is as new as a network nobody has seen, 0 is a copy. A cosine of 1 is one
-network again and again. Accuracies are on at most 1,000 validation images of the zoo's data.
+network again and again, and so is a variance of 0. Accuracies are on at most 1,000 validation
+images of the zoo's data.
 """
 
 from __future__ import annotations
@@ -47,6 +50,7 @@ _COLUMNS = [
     "latent_distance",
     "weight_distance",
     "cosine",
+    "variance",
 ]
 
 
@@ -124,6 +128,7 @@ class Judge:
             "r2_held_out": held_out[-1],
             "accuracy": self._accuracy(other),
         }
+        yield {"part": "mean network", "accuracy": self._accuracy(mean[None])}
 
     def _sampled(self, name: str, latents: Tensor, rows: Tensor) -> dict[str, Any]:
         centred = torch.nn.functional.normalize(rows - self.train.rows.mean(0), dim=1)
@@ -134,7 +139,12 @@ class Judge:
             "latent_distance": _relative(latents, self.latents, self._encoded(self.test.rows)),
             "weight_distance": _relative(rows, self.train.rows, self.test.rows),
             "cosine": float(((centred @ centred.T).sum() - len(rows)) / pairs),
+            "variance": self._variance(rows),
         }
+
+    def _variance(self, rows: Tensor) -> float | None:
+        usual = self.yardstick.spread(self.train.rows)
+        return self.yardstick.spread(rows) / usual if usual else None
 
     def _explained(self, found: Tensor, true: Tensor, mean: Tensor) -> list[float | None]:
         shares = explained(self.yardstick, found, true, mean).tolist()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from initbench.api import Artifact, FitInputs, ImageSplits, PluginError, Zoo
+from initbench_hyperrep.alignment import Matching
 from initbench_hyperrep.augmentation import Erasing, permutable
 from initbench_hyperrep.diagnostics import Judge
 from initbench_hyperrep.exam import Exam, pixels
@@ -18,7 +19,7 @@ from initbench_hyperrep.fitted import Fitted, artifact_of
 from initbench_hyperrep.losses import Yardstick
 from initbench_hyperrep.network import Autoencoder, Sizes
 from initbench_hyperrep.options import HyperRepresentationConfig
-from initbench_hyperrep.population import Parts, parts_of
+from initbench_hyperrep.population import Parts, Population, parts_of
 from initbench_hyperrep.prior import fit_prior, ranks
 from initbench_hyperrep.sampling import BANDWIDTH, Sampler
 from initbench_hyperrep.tokens import TokenTable
@@ -43,30 +44,32 @@ def fit(
     parts = parts_of(zoo, table, config.kept)
     yardstick = Yardstick.of(table, parts.train.rows, layer_normalised=config.layer_normalised)
     images, _ = pixels(splits.train, splits, _TRIED)
-    movable = permutable(inputs.network, table, images, inputs.generator) if config.permute else []
+    moved = config.permute or config.align
+    movable = permutable(inputs.network, table, images, inputs.generator) if moved else []
+    learnt = _aligned(parts, Matching(yardstick, movable)) if config.align else parts
     sizes = _sizes(config)
     autoencoder, progress = train(
         table,
         sizes,
         _lesson(config),
-        (parts.train.rows, parts.validation.rows),
+        (learnt.train.rows, learnt.validation.rows),
         yardstick,
-        movable,
+        movable if config.permute else [],
         Erasing(config.erase),
         inputs.generator,
         inputs.device,
     )
     autoencoder.cpu()
-    fitted = _fitted(config, autoencoder, table, parts, inputs.generator)
+    fitted = _fitted(config, autoencoder, table, learnt, inputs.generator)
     exam = Exam(inputs.network, table, splits, config.images)
-    judge = Judge(autoencoder, yardstick, parts.train, parts.test, fitted.latents, exam)
+    judge = Judge(autoencoder, yardstick, learnt.train, learnt.test, fitted.latents, exam)
     judgement = judge.judge(_samplers(fitted, config, inputs.generator))
     description = {
         "networks": len(zoo) - parts.dropped,
         "missing": zoo.missing,
         "dropped": parts.dropped,
         "checkpoints": len(parts.train.rows),
-        "permuted_layers": [table.layers[i].weight for i in movable],
+        **_moved(config, parts, learnt, yardstick, movable),
         **_trained(progress),
         **judgement.facts,
         "diagnostics": judgement.table,
@@ -74,6 +77,41 @@ def fit(
     }
     fitted = replace(fitted, distances=judgement.distances)
     return artifact_of(fitted, sizes, description, judgement.examples)
+
+
+def _aligned(parts: Parts, matching: Matching) -> Parts:
+    """Return all networks in the order that those of the training part agree on."""
+    best = int(parts.train.accuracy["validation"].argmax())
+    reference = matching.reference(parts.train.rows, best)
+
+    def ordered(part: Population) -> Population:
+        return replace(part, rows=matching.aligned(part.rows, reference))
+
+    return replace(
+        parts,
+        train=ordered(parts.train),
+        validation=ordered(parts.validation),
+        test=ordered(parts.test),
+    )
+
+
+def _moved(
+    config: HyperRepresentationConfig,
+    given: Parts,
+    learnt: Parts,
+    yardstick: Yardstick,
+    movable: list[int],
+) -> dict[str, Any]:
+    """Say whose neurons changed places, and how much closer that has brought the networks."""
+    names = [yardstick.table.layers[i].weight for i in movable]
+    if not config.align:
+        return {"permuted_layers": names}
+    before, after = (yardstick.spread(x.train.rows) for x in (given, learnt))
+    return {
+        "permuted_layers": [],
+        "aligned_layers": names,
+        "variance_after_alignment": after / before if before else None,
+    }
 
 
 def _sizes(config: HyperRepresentationConfig) -> Sizes:

@@ -48,6 +48,10 @@ class Yardstick:
     def loss(self, found: Tensor, true: Tensor) -> Tensor:
         return self.losses(found, true).sum()
 
+    def spread(self, rows: Tensor) -> float:
+        """Return the loss of rows when each is taken for their mean."""
+        return float(self.loss(rows.mean(0).expand_as(rows), rows))
+
 
 def explained(yardstick: Yardstick, found: Tensor, true: Tensor, mean: Tensor) -> Tensor:
     """Return R2 of each layer, and of the whole network last, (layers + 1,).

@@ -130,6 +130,13 @@ class HyperRepresentationConfig(ZooConfig):
     permute: Annotated[
         bool, Field(description="neurons of views change places; off, networks are learnt by heart")
     ] = True
+    align: Annotated[
+        bool,
+        Field(
+            description="neurons of all networks are put into one common order before they are "
+            "learnt, which the paper does not do; needs `permute: false`"
+        ),
+    ] = False
     keep: Annotated[
         Literal["best", "last"],
         Field(description="the epoch with the lowest loss of validation networks, or the last"),
@@ -163,6 +170,12 @@ class HyperRepresentationConfig(ZooConfig):
     def _contrast_of_the_code(self) -> Self:
         if self.contrast == "positives_only" and self.fidelity == "paper":
             raise ValueError("`contrast: positives_only` needs `fidelity: code`: it is no paper's")
+        return self
+
+    @model_validator(mode="after")
+    def _the_common_order_is_kept(self) -> Self:
+        if self.align and self.permute:
+            raise ValueError("`align` needs `permute: false`: views in random orders would undo it")
         return self
 
     @model_validator(mode="after")
