@@ -39,6 +39,7 @@ class SuiteView:
     id: str
     results: SuiteResults
     variant: str
+    apart: str  # from other runs of the same suite and profile; empty where there is one
     reduced: str  # the mark that stands wherever numbers of a reduced profile do
     confidence: str
     conditions: list[tuple[str, str]]
@@ -68,17 +69,18 @@ class DataView:
 
 def views_of(results: Sequence[SuiteResults]) -> list[SuiteView]:
     """Arrange suites for the page, each with an anchor of its own."""
-    anchors = _anchors(results)
-    return [_view(suite, anchor) for suite, anchor in zip(results, anchors, strict=True)]
+    anchors, apart = _anchors(results), _told_apart(results)
+    return [_view(*each) for each in zip(results, anchors, apart, strict=True)]
 
 
-def _view(results: SuiteResults, anchor: str) -> SuiteView:
+def _view(results: SuiteResults, anchor: str, apart: str) -> SuiteView:
     sources = _sources(results)
     profile = f"profile {results.profile}" if results.profile else ""
     return SuiteView(
         id=anchor,
         results=results,
-        variant=" · ".join(part for part in (results.suite, profile) if part),
+        variant=" · ".join(part for part in (results.suite, profile, apart) if part),
+        apart=apart,
         reduced=f"reduced {profile}".rstrip() if results.reduced else "",
         confidence=f"{100 * results.confidence:g} %",
         conditions=_conditions(results),
@@ -118,6 +120,24 @@ def _anchors(results: Sequence[SuiteResults]) -> list[str]:
         name if names.count(name) == 1 else f"{name}--{names[: i + 1].count(name)}"
         for i, name in enumerate(names)
     ]
+
+
+def _told_apart(results: Sequence[SuiteResults]) -> list[str]:
+    """Number the runs of one suite and profile, and say which options each of them had."""
+    runs = [(suite.suite, suite.profile) for suite in results]
+    return [
+        f"run {runs[: i + 1].count(run)} of {runs.count(run)}{_options(suite)}"
+        if runs.count(run) > 1
+        else ""
+        for i, (suite, run) in enumerate(zip(results, runs, strict=True))
+    ]
+
+
+def _options(results: SuiteResults) -> str:
+    """Return the options of the command that reproduces a suite, other than its profile."""
+    _, _, options = results.command.partition(" --")  # behind `initbench run SUITE`
+    others = f" --{options}".replace(f" --profile {results.profile}", "").strip()
+    return f": {others}" if options and others else ""
 
 
 def _conditions(results: SuiteResults) -> list[tuple[str, str]]:

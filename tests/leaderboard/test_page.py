@@ -342,6 +342,17 @@ class TestSuites:
     def test_a_whole_suite_has_no_such_mark(self, page: Node) -> None:
         assert not page.all("span", class_="reduced")
 
+    def test_runs_of_one_suite_are_numbered_with_their_options(self, suite: SuiteResults) -> None:
+        command = f"initbench run {suite.suite} --profile tiny --seeds 5"
+        fewer = dataclasses.replace(suite, profile="tiny", command=command)
+        again = dataclasses.replace(suite, profile="tiny")
+        page = parse(build_page([suite, fewer, again]))
+        (contents,) = page.all("nav")
+        apart = [item.text.replace(suite.title, "").strip() for item in contents.all("li")]
+        assert apart[:3] == ["", "run 1 of 2: --seeds 5", "run 2 of 2"]
+        eyebrow = page.all("p", class_="eyebrow")[2].text
+        assert "run 1 of 2: --seeds 5" in eyebrow
+
     def test_many_suites_with_the_same_name_have_their_own_anchors(self) -> None:
         small = results(initialisers=("default", "he"), seeds=2)
         page = parse(build_page([small, small, dataclasses.replace(small, profile="smoke")]))
