@@ -37,7 +37,7 @@ from initbench_hyperrep.losses import Yardstick
 ROUNDS = 30
 """At most, of matching all networks to their mean."""
 
-_SWEEPS = 100  # over the layers; each one shortens the distance, so it is a matter of rounding
+_SWEEPS = 100  # at most, over the layers; each brings networks closer, so a few are enough
 _SAME = 1e-9  # gains below this, relative to the similarity, are rounding
 
 

@@ -15,6 +15,8 @@ Deviations:
   (`fidelity: code`).
 - Samplers that the paper does not have (`sampling`), and networks other than its CNN (`tokens`).
 - Each seed draws one sample; the released code draws a population at once.
+- With `align`, off by default, networks have their neurons in one order before they are learnt
+  (`alignment`).
 """
 
 from __future__ import annotations
