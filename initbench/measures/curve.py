@@ -1,4 +1,4 @@
-"""Curves of the trials of one cell, on common evaluations."""
+"""What records hold: final numbers of a trial, and curves of a cell on common evaluations."""
 
 from __future__ import annotations
 
@@ -19,6 +19,16 @@ class AlignedCurves:
 
     axis: Curve  # steps and epochs of the evaluations
     values: list[list[float]]  # (trials, evaluations)
+
+
+def final_number(record: Record, name: str) -> float:
+    """Return a number that a trial ended with."""
+    if name not in record.final:
+        raise CorruptRecordError(
+            f"record {record.key[:12]} is `{record.status.value}` but has no number `{name}`; "
+            "remove it and run the suite again"
+        )
+    return record.final[name]
 
 
 def validation_curve(record: Record) -> Curve:

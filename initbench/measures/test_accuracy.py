@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from initbench.errors import CorruptRecordError
-from initbench.measures.curve import chance
+from initbench.measures.curve import chance, final_number
 from initbench.measures.measure import RecordMeasure
 from initbench.plugin.initialiser import Config
 from initbench.probes.correct_images import CorrectImages
@@ -77,12 +76,7 @@ class TestAccuracy(RecordMeasure[TestAccuracyConfig]):
 
     def of_record(self, record: Record) -> float:
         name = f"test_accuracy.{self._weights}"
-        if name not in record.final:
-            raise CorruptRecordError(
-                f"record {record.key[:12]} is `{record.status.value}` but has no number `{name}`; "
-                "remove it and run the suite again"
-            )
-        return record.final[name]
+        return final_number(record, name)
 
     def worst(self, record: Record) -> float:
         return chance(record)

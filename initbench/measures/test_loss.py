@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from initbench.errors import CorruptRecordError
+from initbench.measures.curve import final_number
 from initbench.measures.loss import LossMeasure, TaskNumber, why_no_such_task
 from initbench.plugin.initialiser import Config
 
@@ -65,12 +65,7 @@ class TestLoss(LossMeasure[TestLossConfig]):
         if config.task is not None:
             after = config.after or record.identity["recipe"]["continual"]["tasks"]
             name = f"test_loss.task_{config.task}.after_{after}"
-        if name not in record.final:
-            raise CorruptRecordError(
-                f"record {record.key[:12]} is `{record.status.value}` but has no number `{name}`; "
-                "remove it and run the suite again"
-            )
-        return record.final[name]
+        return final_number(record, name)
 
     def worst(self, record: Record) -> float:
         return self.guessing(record, "test", self.config.task)
