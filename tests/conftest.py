@@ -15,6 +15,7 @@ settings.register_profile("initbench", derandomize=True, max_examples=50, deadli
 settings.load_profile("initbench")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Have one worker more than cores: many a test waits for the processes it starts."""
     return (os.cpu_count() or 1) + 1

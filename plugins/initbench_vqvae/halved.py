@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -20,8 +20,8 @@ from initbench_vqvae.prior import GatedLayer, GatedPixelCNN, transposed
 
 
 @dataclass(frozen=True)
-class HalvedLayer:
-    """A gated layer as matrices (models or blocks, in, out)."""
+class HalvedLayers:
+    """All gated layers as matrices (layers, models or blocks, in, out)."""
 
     upper: Tensor  # from all positions of the row above to all of this one
     lower: Tensor  # from this row
@@ -34,30 +34,33 @@ class HalvedLayer:
     residual: Tensor  # from (product of the gate's sigmoids, the second of them)
 
     @classmethod
-    def of(cls, prior: GatedPixelCNN, layer: GatedLayer, added: Tensor | None) -> Self:
-        """Rewrite a layer.
-
-        Args:
-            prior: the network.
-            layer: with half gates.
-            added: what the residual biases of the layers before add to the horizontal stream,
-                (models, 1, width); None for the first layer, which sees embedded codes.
-        """
-        first_bias = bias = layer.bias
-        if added is not None:
-            first_bias = layer.bias + added @ layer.here
-            bias = first_bias + added @ layer.left
-        return cls(
-            upper=layer.upper,
-            lower=layer.lower,
-            vertical_bias=layer.vertical_bias.repeat(1, 1, prior.kernel),
-            to_horizontal=layer.to_horizontal,
-            first_bias=first_bias,
-            bias=bias,
-            left=layer.left,
-            here=layer.here,
-            residual=torch.cat([layer.residual, -layer.residual / 2], dim=1),
+    def of(cls, prior: GatedPixelCNN, layers: Sequence[GatedLayer]) -> Self:
+        """Rewrite layers with half gates."""
+        upper, lower, to_horizontal, left, here, residual = (
+            torch.stack([getattr(layer, name) for layer in layers])
+            for name in ("upper", "lower", "to_horizontal", "left", "here", "residual")
         )
+        # What the residual biases of the layers before add to the horizontal stream. The first
+        # layer sees embedded codes instead.
+        added = residual_biases(layers).roll(1, dims=0)
+        added[0] = 0
+        first_bias = torch.stack([layer.bias for layer in layers]) + added @ here
+        vertical_bias = torch.stack([layer.vertical_bias for layer in layers])
+        return cls(
+            upper=upper,
+            lower=lower,
+            vertical_bias=vertical_bias.repeat(1, 1, 1, prior.kernel),
+            to_horizontal=to_horizontal,
+            first_bias=first_bias,
+            bias=first_bias + added @ left,
+            left=left,
+            here=here,
+            residual=torch.cat([residual, -residual / 2], dim=2),
+        )
+
+    def of_blocks(self, models: Sequence[int] | slice) -> HalvedLayers:
+        """Return the matrices of each block's model."""
+        return HalvedLayers(**{name: x[:, models] for name, x in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class HalvedNetwork:
 
     side: int
     embedding: Tensor
-    layers: Sequence[HalvedLayer]
+    layers: HalvedLayers
     hidden: Tensor  # the bias is its last row: adding it to so many units would take longer
     output: Tensor
     output_bias: Tensor
@@ -76,17 +79,15 @@ class HalvedNetwork:
         """Rewrite a prior with parameters (models, *shape)."""
         halved = {**parameters, **_for_half_gates(prior, parameters)}
         gated = [GatedLayer.of(prior, halved, i) for i in range(prior.layers)]
-        # What all residual layers up to one would have added to the horizontal stream.
-        added = torch.cat([layer.residual_bias for layer in gated], dim=1).cumsum(1)
-        before = [None, *added[:, :-1].split(1, dim=1)]
         hidden, hidden_bias = transposed(parameters, "output_conv.0")
-        hidden_bias = hidden_bias + added[:, -1:] @ hidden
+        hidden_bias = hidden_bias + residual_biases(gated)[-1] @ hidden
         return cls(
             prior.kernel,
             parameters["embedding.weight"],
-            [HalvedLayer.of(prior, *both) for both in zip(gated, before, strict=True)],
+            HalvedLayers.of(prior, gated),
             torch.cat([hidden, hidden_bias], dim=1),
-            *transposed(parameters, "output_conv.2"),
+            parameters["output_conv.2.weight"].flatten(2).mT,
+            parameters["output_conv.2.bias"][:, None],
         )
 
     def of_blocks(self, models: Sequence[int] | slice) -> HalvedNetwork:
@@ -94,30 +95,29 @@ class HalvedNetwork:
         return HalvedNetwork(
             self.side,
             self.embedding[models],
-            [
-                HalvedLayer(*(getattr(layer, field.name)[models] for field in fields(layer)))
-                for layer in self.layers
-            ],
+            self.layers.of_blocks(models),
             self.hidden[models],
             self.output[models],
             self.output_bias[models],
         )
 
-    def logits(self, h: Tensor) -> Tensor:
-        """Return logits (blocks, rows, codes) of the horizontal stream's end."""
-        with_one = torch.cat([h, h.new_ones(*h.shape[:2], 1)], dim=2)
-        hidden = torch.bmm(with_one, self.hidden).relu_()
-        return torch.baddbmm(self.output_bias, hidden, self.output)
+
+def residual_biases(layers: Sequence[GatedLayer]) -> Tensor:
+    """Return what all residual layers up to each have added, (layers, models, 1, width)."""
+    return torch.stack([layer.residual_bias for layer in layers]).cumsum(0)
 
 
-def half_gate(x: Tensor) -> Tensor:
-    """Return half of what `gate` does, for channels whose first half has been doubled."""
-    first, second = x.sigmoid().chunk(2, dim=-1)
-    return (first - 0.5).mul_(second)
+def half_gate_(x: Tensor, out: Tensor) -> Tensor:
+    """Write half of what `gate` does, for channels whose first half has been doubled, to `out`.
+
+    `x` becomes its sigmoid.
+    """
+    first, second = x.sigmoid_().chunk(2, dim=-1)
+    return torch.mul(first.sub_(0.5), second, out=out)
 
 
 def _for_half_gates(prior: GatedPixelCNN, parameters: Parameters) -> dict[str, Tensor]:
-    """Return the parameters that change if all gates are `half_gate`."""
+    """Return the parameters that change if all gates are `half_gate_`."""
     doubled = parameters["embedding.weight"].new_ones(2 * prior.width)
     doubled[: prior.width] = 2
     out, into = doubled[:, None, None, None], doubled[None, :, None, None]

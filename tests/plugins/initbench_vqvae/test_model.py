@@ -10,7 +10,7 @@ from initbench_slices.places import Place
 from initbench_slices.slices import LayerSlices
 from initbench_slices.stacking import draw, select, unpack
 from initbench_vqvae import sampling
-from initbench_vqvae.halved import half_gate
+from initbench_vqvae.halved import half_gate_
 from initbench_vqvae.initialiser import VQVAE, CodesConfig, VQVAEConfig, VQVAEStar
 from initbench_vqvae.model import CODEBOOK, SliceVQVAE, perplexity
 from initbench_vqvae.prior import GatedPixelCNN, gate
@@ -91,13 +91,36 @@ def test_codes_are_drawn_from_the_very_distribution_of_the_prior(
     generator = torch.Generator().manual_seed(kernel)
     for x in parameters.values():  # biases start as zeros
         x.add_(0.1 * torch.randn(x.shape, generator=generator))
-    models = [*[3] * 9, 6, 0, 0, *[5] * 8]  # of one model, also more than are drawn at once
-    uniform = torch.rand(20, 6, kernel**2, generator=generator)
+    # Of one model also more than are drawn at once, and some that draw one block each.
+    models = [*[3] * 9, 6, 1, 2, 0, 0, *[5] * 8]
+    uniform = torch.rand(22, 6, kernel**2, generator=generator)
     drawn = sample(model, parameters, models, uniform)
     logits = model.logits(select(parameters, models), drawn)
     for place in range(kernel**2):
         again = choose(logits[:, :, place], uniform[:, :, place])
         assert torch.equal(again, drawn[:, :, place])
+
+
+def test_threads_draw_the_same_and_leave_their_number_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, parameters = prior(3)
+    models = [*[0] * 30, *[1] * 5]
+    uniform = torch.rand(35, 6, 9, generator=torch.Generator().manual_seed(0))
+    before = torch.get_num_threads()
+    try:
+        drawn = []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            drawn.append(sample(model, parameters, models, uniform))
+            assert torch.get_num_threads() == threads
+        assert torch.equal(*drawn)
+        monkeypatch.setattr(sampling, "_draw", None)
+        with pytest.raises(TypeError):
+            sample(model, parameters, models, uniform)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_choosing_inverts_the_distribution_function() -> None:
@@ -113,7 +136,8 @@ def test_choosing_inverts_the_distribution_function() -> None:
 def test_the_half_gate_is_half_the_gate_of_halves() -> None:
     x = torch.randn(3, 4, 32) * 3
     doubled = torch.cat([2 * x[..., :16], x[..., 16:]], dim=-1)
-    torch.testing.assert_close(2 * half_gate(doubled), gate(x), rtol=1e-5, atol=1e-6)
+    half = half_gate_(doubled, torch.empty(3, 4, 16))
+    torch.testing.assert_close(2 * half, gate(x), rtol=1e-5, atol=1e-6)
 
 
 def test_perplexity_counts_codes_in_use() -> None:
