@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from initbench.execution.events import Progress
 
 _LINE_EVERY_SECONDS = 5.0
+_TELLING = 0.02  # the share of all training that tells more about the rest than the estimate
 
 
 class RunProgress:
@@ -46,6 +47,11 @@ class RunProgress:
         self._score = ""
         self._current = "starting workers"
         self._started = time.monotonic()
+        self._trained: dict[str, float] = {}
+        """Of each trial that has begun, the share of its steps that is done."""
+        self._trained_before = 0.0
+        """Of these shares, what was done when they were first heard of: the trial went on."""
+        self._training_since: float | None = None
         self._last_line = self._started
         self._bar: Bar | None = None
         self._task: TaskID | None = None
@@ -75,6 +81,8 @@ class RunProgress:
             else f", accuracy {100 * progress.accuracy:.1f} %"
         )
         self._current = self._labels.get(progress.trial, progress.trial[:12])
+        if progress.trial in self._labels:
+            self._advance(progress.trial, progress.step / max(progress.total_steps, 1))
         self._refresh()
 
     def committed(self, outcome: Record | StoredArtifact) -> None:
@@ -90,6 +98,7 @@ class RunProgress:
         if outcome.key not in self._labels:
             return
         self._done += 1
+        self._advance(outcome.key, 1.0)
         if outcome.status is not TrialStatus.DONE:
             self._troubled += 1
             reason = outcome.failure.message if outcome.failure else ""
@@ -106,7 +115,7 @@ class RunProgress:
 
     def _refresh(self) -> None:
         if self._bar is not None and self._task is not None:
-            completed = self._done + self._observed
+            completed = sum(self._trained.values()) + self._observed
             self._bar.update(self._task, completed=completed, **self._fields())
         elif time.monotonic() - self._last_line >= _LINE_EVERY_SECONDS:
             self._last_line = time.monotonic()
@@ -135,12 +144,24 @@ class RunProgress:
         }
 
     def _seconds_left(self) -> float | None:
-        elapsed = time.monotonic() - self._started
         if self._done == len(self._labels) and self._observed < self._observations:
             return None  # how long probes look is not known beforehand
-        if self._done == 0:
-            return None if self._estimate is None else max(self._estimate - elapsed, 0.0)
-        return elapsed / self._done * (len(self._labels) - self._done)
+        now, trained = time.monotonic(), sum(self._trained.values())
+        new = trained - self._trained_before
+        estimated = 0.0 if self._estimate is None else self._estimate - (now - self._started)
+        if estimated > 0 and new < _TELLING * len(self._labels):
+            return estimated
+        if self._training_since is None or new == 0:
+            return None
+        return (now - self._training_since) / new * (len(self._labels) - trained)
+
+    def _advance(self, trial: str, share: float) -> None:
+        known_late = share == 1  # that only: it was trained since the start
+        if self._training_since is None:
+            self._training_since = self._started if known_late else time.monotonic()
+        if trial not in self._trained and not known_late:
+            self._trained_before += share
+        self._trained[trial] = share
 
 
 def warnings_of(artifact: StoredArtifact) -> list[str]:
