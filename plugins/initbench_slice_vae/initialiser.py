@@ -109,9 +109,11 @@ class SliceVAEInitialiser(LocalInitialiser[SliceVAEConfig]):
         noise = normal(kernel**2) if self._robust_unless("output_noise") else None
         decoded = []
         with torch.no_grad():
-            for part in parts(len(blocks.models), device):
-                mean, variance = model.decode(select(parameters, blocks.models[part]), z[part])
-                decoded.append(mean if noise is None else mean + variance.sqrt() * noise[part])
+            for part in parts(blocks.models, device):
+                mean, variance = model.decode(select(parameters, part.models), part.rows(z))
+                if noise is not None:
+                    mean = mean + variance.sqrt() * part.rows(noise)
+                decoded.append(mean.flatten(0, 1))
         slices = blocks.unpack(torch.cat(decoded))
         return [x * tensors["scale"][i] for x, (i, _) in zip(slices, wanted, strict=True)]
 

@@ -24,10 +24,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from initbench_slices.stacking import Parameters, Start, convolution, convolve, pointwise
+from initbench_slices.stacking import Parameters, Start, convolution, convolve, elu, pointwise
 from initbench_slices.training import SliceModel
 from torch import Tensor
-from torch.nn.functional import elu, softplus
+from torch.nn.functional import softplus
 
 OUTPUT_VARIANCE = 1e-3
 VARIANCE_FLOOR = 1e-4

@@ -12,10 +12,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby, pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Parameters = Mapping[str, Tensor]
 """By name, each (models, *shape)."""
@@ -165,6 +167,18 @@ def pointwise(x: Tensor, parameters: Parameters, name: str) -> Tensor:
     return y.view(*x.shape[:3], -1)
 
 
+def elu(x: Tensor) -> Tensor:
+    """Return x where it is positive, else exp(x) - 1.
+
+    PyTorch's takes several times as long, as it is exact for tiny x. Learning needs that; drawing
+    and judging do not notice 1e-7.
+    """
+    if torch.is_grad_enabled():
+        return functional.elu(x)
+    negative = x.clamp_max(0).exp_().sub_(1)
+    return torch.maximum(x, negative, out=negative)
+
+
 def look_up(table: Tensor, indices: Tensor) -> Tensor:
     """Return rows (models, ..., channels) of tables (models, entries, channels)."""
     models, entries = table.shape[:2]
@@ -176,16 +190,51 @@ def look_up(table: Tensor, indices: Tensor) -> Tensor:
 # --- blocks -------------------------------------------------------------------------------------
 
 BLOCK_ROWS = 256
-_BLOCKS_AT_ONCE = 16
+_BLOCKS_AT_ONCE = 16  # on a CPU: more leave its caches between products, fewer are many small steps
 
 
-def parts(blocks: int, device: torch.device) -> list[slice]:
-    """Return which of so many blocks are computed at once.
+@dataclass(frozen=True)
+class Part:
+    """Blocks that are computed at once."""
 
-    On a CPU only as many as stay in its caches from one product to the next, elsewhere all.
+    models: Sequence[int]
+    """The model of each group of rows."""
+    blocks: slice
+
+    def rows(self, packed: Tensor) -> Tensor:
+        """Return their rows of (blocks, rows, ...) as (models, rows, ...)."""
+        return packed[self.blocks].reshape(len(self.models), -1, *packed.shape[2:])
+
+
+def parts(models: Sequence[int], device: torch.device, on_device: int | None = None) -> list[Part]:
+    """Return which blocks are computed at once.
+
+    Args:
+        models: of each block.
+        device: on a CPU, where only a few blocks stay in its caches, parts are blocks of one model
+            or of several with equally many, so that one product serves all rows of a model.
+        on_device: so many elsewhere; all, if it is None.
     """
-    at_once = _BLOCKS_AT_ONCE if device.type == "cpu" else blocks
-    return [slice(first, first + at_once) for first in range(0, blocks, at_once)]
+    if device.type != "cpu":
+        every = _pieces(0, len(models), on_device or len(models))
+        return [Part(models[piece], piece) for piece in every]
+    changes = [i for i in range(1, len(models)) if models[i] != models[i - 1]]
+    runs = pairwise([0, *changes, len(models)])
+    found = []
+    for length, group in groupby(runs, key=lambda run: run[1] - run[0]):
+        spans = list(group)
+        if length > _BLOCKS_AT_ONCE:
+            pieces = [piece for span in spans for piece in _pieces(*span, _BLOCKS_AT_ONCE)]
+            found += [Part([models[piece.start]], piece) for piece in pieces]
+        else:
+            at_once = _BLOCKS_AT_ONCE // length * length
+            pieces = _pieces(spans[0][0], spans[-1][1], at_once)
+            found += [Part(models[piece][::length], piece) for piece in pieces]
+    return found
+
+
+def _pieces(first: int, end: int, at_once: int) -> list[slice]:
+    return [slice(i, min(i + at_once, end)) for i in range(first, end, at_once)]
 
 
 class Blocks:
@@ -209,7 +258,7 @@ class Blocks:
         ]
         return torch.cat(padded).view(-1, BLOCK_ROWS, *padded[0].shape[1:])
 
-    def unpack(self, packed: Tensor) -> list[Tensor]:
-        """Return (blocks, BLOCK_ROWS, ...) as (count, ...) for each model."""
-        parts = packed.flatten(0, 1).split(self._padded)
+    def unpack(self, rows: Tensor) -> list[Tensor]:
+        """Return all rows of all blocks, (blocks * BLOCK_ROWS, ...), as (count, ...) a model."""
+        parts = rows.split(self._padded)
         return [part[:count] for part, count in zip(parts, self._counts, strict=True)]

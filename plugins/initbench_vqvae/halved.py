@@ -62,6 +62,29 @@ class HalvedLayers:
         """Return the matrices of each block's model."""
         return HalvedLayers(**{name: x[:, models] for name, x in vars(self).items()})
 
+    def each(self) -> list[HalvedLayers]:
+        """Return the matrices of each layer, without that dimension."""
+        names = list(vars(self))
+        of_layers = zip(*vars(self).values(), strict=True)
+        return [HalvedLayers(**dict(zip(names, own, strict=True))) for own in of_layers]
+
+
+@dataclass(frozen=True)
+class HeadLayers:
+    """The two layers that turn the horizontal stream into logits, (models or blocks, in, out)."""
+
+    hidden: Tensor  # the bias is its last row: adding it to so many units would take longer
+    output: Tensor
+    output_bias: Tensor
+
+    def of_blocks(self, models: Sequence[int] | slice) -> HeadLayers:
+        """Return the matrices of each block's model."""
+        return HeadLayers(**{name: x[models] for name, x in vars(self).items()})
+
+    def rounded(self) -> HeadLayers:
+        """Return the matrices as bfloat16."""
+        return HeadLayers(**{name: x.bfloat16() for name, x in vars(self).items()})
+
 
 @dataclass(frozen=True)
 class HalvedNetwork:
@@ -70,9 +93,8 @@ class HalvedNetwork:
     side: int
     embedding: Tensor
     layers: HalvedLayers
-    hidden: Tensor  # the bias is its last row: adding it to so many units would take longer
-    output: Tensor
-    output_bias: Tensor
+    head: HeadLayers
+    rounded_head: HeadLayers
 
     @classmethod
     def of(cls, prior: GatedPixelCNN, parameters: Parameters) -> Self:
@@ -81,14 +103,13 @@ class HalvedNetwork:
         gated = [GatedLayer.of(prior, halved, i) for i in range(prior.layers)]
         hidden, hidden_bias = transposed(parameters, "output_conv.0")
         hidden_bias = hidden_bias + residual_biases(gated)[-1] @ hidden
-        return cls(
-            prior.kernel,
-            parameters["embedding.weight"],
-            HalvedLayers.of(prior, gated),
+        head = HeadLayers(
             torch.cat([hidden, hidden_bias], dim=1),
             parameters["output_conv.2.weight"].flatten(2).mT,
             parameters["output_conv.2.bias"][:, None],
         )
+        embedding, layers = parameters["embedding.weight"], HalvedLayers.of(prior, gated)
+        return cls(prior.kernel, embedding, layers, head, head.rounded())
 
     def of_blocks(self, models: Sequence[int] | slice) -> HalvedNetwork:
         """Return the matrices of each block's model."""
@@ -96,9 +117,8 @@ class HalvedNetwork:
             self.side,
             self.embedding[models],
             self.layers.of_blocks(models),
-            self.hidden[models],
-            self.output[models],
-            self.output_bias[models],
+            self.head.of_blocks(models),
+            self.rounded_head.of_blocks(models),
         )
 
 

@@ -100,10 +100,10 @@ class _Codes(LocalInitialiser[CodesConfig]):
         with torch.no_grad():
             uniform = blocks.pack(drawn).to(device)
             indices = self.sample_codes(tensors, kernel, blocks.models, uniform)
-            for part in parts(len(blocks.models), device):
-                own = select(parameters, blocks.models[part])
-                codes = self.arrange(model.look_up(own, indices[part]))
-                decoded.append(model.decode(own, codes))
+            for part in parts(blocks.models, device):
+                own = select(parameters, part.models)
+                codes = self.arrange(model.look_up(own, part.rows(indices)))
+                decoded.append(model.decode(own, codes).flatten(0, 1))
         slices = blocks.unpack(torch.cat(decoded))
         return [x * tensors["scale"][i] for x, (i, _) in zip(slices, wanted, strict=True)]
 
@@ -145,7 +145,7 @@ class VQVAEStar(_Codes):
 
     name = "vqvae_star"
     summary = "each kernel slice decoded by the VQVAE of its layer, codes from a PixelCNN prior"
-    version = "2"
+    version = "3"
     Config = CodesConfig
     method = "VQVAE with PixelCNN prior"
 

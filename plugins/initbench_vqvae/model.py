@@ -18,10 +18,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from initbench_slices.stacking import Parameters, Start, convolution, convolve, look_up
+from initbench_slices.stacking import Parameters, Start, convolution, convolve, elu, look_up
 from initbench_slices.training import SliceModel
 from torch import Tensor
-from torch.nn.functional import elu
 
 COMMITMENT = 0.25
 CODEBOOK = "_vq_vae._embedding.weight"

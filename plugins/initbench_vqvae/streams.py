@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from initbench_slices.stacking import look_up
 from torch import Tensor
 
-from initbench_vqvae.halved import HalvedNetwork, half_gate_
+from initbench_vqvae.halved import HalvedLayers, HalvedNetwork, half_gate_
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class FirstRow:
         depth, models, width, channels = layers.left.shape
         inputs = layers.left.new_zeros(depth, models, 1, side * width)
         conditions = layers.left.new_empty(side, depth, models, 1, channels)
-        for i in range(depth):
-            ungated = layers.vertical_bias[i].clone()
+        for i, layer in enumerate(layers.each()):
+            ungated = layer.vertical_bias.clone()
             if i > 0:  # mask A: the first layer does not see this row
-                ungated.baddbmm_(inputs[i], layers.lower[i])
-            _condition(network, i, ungated, conditions[:, i])
+                ungated.baddbmm_(inputs[i], layer.lower)
+            _condition(layer, ungated, conditions[:, i])
             if i + 1 < depth:
                 places = ungated.view(models, side, channels)
                 half_gate_(places, out=inputs[i + 1].view(models, side, width))
@@ -58,37 +58,51 @@ class Streams:
             first_row: of each block.
             rows: of a block.
         """
-        self.network, self.first_row = network, first_row
+        self._network, self._first_row = network, first_row
         depth, blocks, width, channels = network.layers.left.shape
         empty, side = network.embedding.new_empty, network.side
         self.h = empty(depth, blocks, rows, width)
         """Of each layer, its input; of the first, the embedded code before."""
         self.end = empty(blocks, rows, width)
-        self.conditions = empty(side, depth, blocks, rows, channels)
+        self._conditions = empty(side, depth, blocks, rows, channels)
         """Of the horizontal stream, at all positions of this row; none yet."""
-        self.v = first_row.inputs
-        self._next_v, self._last_v = (empty(depth, blocks, rows, side * width) for _ in range(2))
+        self._v = [*first_row.inputs]
+        self._next_v, self._last_v = ([*empty(depth, blocks, rows, side * width)] for _ in range(2))
         self._ungated = empty(blocks, rows, side * channels)
+        self._in_first_row = True
+        self._layers = network.layers.each()
+        self._steps = [self._steps_at(column) for column in range(side)]
+
+    def _steps_at(self, column: int) -> list[_Step]:
+        """Return what each layer does there: views are made once, they would take time."""
+        inputs = [*self.h, self.end]
+        of_layers = zip(self._conditions[column], self._layers, inputs, inputs[1:], strict=False)
+        steps = []
+        for condition, layer, h, after in of_layers:
+            first, second = condition.chunk(2, dim=-1)
+            steps.append(_Step(condition, first, second, layer.here, layer.residual, h, after))
+        return steps
 
     def next_row(self, above: Tensor) -> None:
         """Go to the next row; `above`: the codes (blocks, rows, side) of the row before."""
-        layers, before, v, ungated = self.network.layers, self.v, self._next_v, self._ungated
-        embedded = look_up(self.network.embedding, above).flatten(2)
-        for i, upper in enumerate(layers.upper):
-            bias = layers.vertical_bias[i]
+        before, v, ungated = self._v, self._next_v, self._ungated
+        places = ungated.view(len(ungated), -1, self._conditions.shape[-1])
+        embedded = look_up(self._network.embedding, above).flatten(2)
+        for i, layer in enumerate(self._layers):
+            bias = layer.vertical_bias
             if i == 0:  # mask A: the first layer does not see this row
-                torch.baddbmm(bias, embedded, upper, out=ungated)
-            elif before is self.first_row.inputs:
-                bias = torch.baddbmm(bias, before[i], upper)
-                torch.baddbmm(bias, v[i], layers.lower[i], out=ungated)
+                torch.baddbmm(bias, embedded, layer.upper, out=ungated)
+            elif self._in_first_row:
+                bias = torch.baddbmm(bias, before[i], layer.upper)
+                torch.baddbmm(bias, v[i], layer.lower, out=ungated)
             else:
-                torch.baddbmm(bias, before[i], upper, out=ungated)
-                ungated.baddbmm_(v[i], layers.lower[i])
-            _condition(self.network, i, ungated, self.conditions[:, i])
+                torch.baddbmm(bias, before[i], layer.upper, out=ungated)
+                ungated.baddbmm_(v[i], layer.lower)
+            _condition(layer, ungated, [steps[i].both for steps in self._steps])
             if i + 1 < len(v):
-                places = ungated.view(len(ungated), -1, layers.left.shape[3])
                 half_gate_(places, out=v[i + 1].view(*places.shape[:2], -1))
-        self.v, self._next_v, self._last_v = v, self._last_v, v
+        self._v, self._next_v, self._last_v = v, self._last_v, v
+        self._in_first_row = False
 
     def next_column(self, column: int, before: Tensor | None) -> Tensor:
         """Go to the next position of a row and return the stream's end (blocks, rows, width).
@@ -97,30 +111,40 @@ class Streams:
             column: of the position.
             before: the embedded code (blocks, rows, width) of the position before in this row.
         """
-        layers, t = self.network.layers, self.conditions[column]
-        if self.v is self.first_row.inputs:
-            t.copy_(self.first_row.conditions[column])
+        conditions = self._conditions[column]
+        if self._in_first_row:
+            conditions.copy_(self._first_row.conditions[column])
         if before is not None:
             self.h[0] = before
-            t.flatten(0, 1).baddbmm_(self.h.flatten(0, 1), layers.left.flatten(0, 1))
-        inputs = [*self.h, self.end]
-        of_layers = zip(t, layers.here, layers.residual, inputs, inputs[1:], strict=False)
-        for i, (sigmoids, here, residual, h, after) in enumerate(of_layers):
+            left = self._network.layers.left
+            conditions.flatten(0, 1).baddbmm_(self.h.flatten(0, 1), left.flatten(0, 1))
+        for i, (both, first, second, here, residual, h, after) in enumerate(self._steps[column]):
             if i > 0:  # mask A: the first layer does not see the position itself
-                sigmoids.baddbmm_(h, here)
-            first, second = sigmoids.sigmoid_().chunk(2, dim=-1)
+                both.baddbmm_(h, here)
+            both.sigmoid_()
             first.mul_(second)
             if i == 0:
-                torch.bmm(sigmoids, residual, out=after)
+                torch.bmm(both, residual, out=after)
             else:
-                torch.baddbmm(h, sigmoids, residual, out=after)
+                torch.baddbmm(h, both, residual, out=after)
         return self.end
 
 
-def _condition(network: HalvedNetwork, layer: int, ungated: Tensor, out: Tensor) -> None:
-    """Write what the vertical stream gives the horizontal one, (side, blocks, rows, channels)."""
-    layers = network.layers
-    places = ungated.chunk(network.side, dim=2)
-    for column, place in enumerate(places):
-        bias = layers.bias if column else layers.first_bias
-        torch.baddbmm(bias[layer], place, layers.to_horizontal[layer], out=out[column])
+class _Step(NamedTuple):
+    """What a layer does in the horizontal stream."""
+
+    both: Tensor  # the condition, then its sigmoids, and their halves
+    first: Tensor
+    second: Tensor
+    here: Tensor
+    residual: Tensor
+    h: Tensor
+    after: Tensor
+
+
+def _condition(layer: HalvedLayers, ungated: Tensor, out: Sequence[Tensor] | Tensor) -> None:
+    """Write what the vertical stream gives the horizontal one at each position of a row."""
+    bias = layer.first_bias
+    for place, to in zip(ungated.chunk(len(out), dim=2), out, strict=True):
+        torch.baddbmm(bias, place, layer.to_horizontal, out=to)
+        bias = layer.bias

@@ -10,7 +10,9 @@ from initbench_slices.stacking import (
     convolution,
     convolve,
     draw,
+    elu,
     look_up,
+    parts,
     pointwise,
     unpack,
 )
@@ -79,5 +81,36 @@ def test_blocks_give_back_what_was_packed() -> None:
     packed = blocks.pack(rows)
     assert packed.shape == (4, BLOCK_ROWS, 2)
     assert blocks.models == [5, 3, 3, 3]
-    for before, after in zip(rows, blocks.unpack(packed), strict=True):
+    for before, after in zip(rows, blocks.unpack(packed.flatten(0, 1)), strict=True):
         assert torch.equal(before, after)
+
+
+# Of each block; 7 has more than are computed at once, 1 and 2 have one each, 5 and 6 two.
+OF_BLOCKS = [*[7] * 40, 1, 2, *[5] * 2, *[6] * 2, *[8] * 9, 1]
+
+
+@pytest.mark.parametrize(
+    ("device", "models", "sizes"),
+    [
+        ("cpu", [[7], [7], [7], [1, 2], [5, 6], [8], [1]], [16, 16, 8, 2, 4, 9, 1]),
+        ("meta", [OF_BLOCKS[:50], OF_BLOCKS[50:]], [50, 6]),
+    ],
+)
+def test_parts_have_all_blocks_once(device: str, models: list[list[int]], sizes: list[int]) -> None:
+    found = parts(OF_BLOCKS, torch.device(device), 50)
+    assert [list(part.models) for part in found] == models
+    numbers = torch.arange(len(OF_BLOCKS)).view(-1, 1, 1).expand(-1, 3, 2)
+    rows = [part.rows(numbers) for part in found]
+    assert [len(x.flatten(0, 1)) for x in rows] == [3 * size for size in sizes]
+    assert torch.equal(torch.cat([x.flatten(0, 1) for x in rows]), numbers.flatten(0, 1))
+    for part, own in zip(found, rows, strict=True):
+        for model, its in zip(part.models, own, strict=True):
+            assert {OF_BLOCKS[int(i)] for i in its.flatten()} == {model}
+
+
+@torch.no_grad()
+def test_elu_is_pytorchs_with_and_without_gradients() -> None:
+    x = torch.cat([torch.randn(1000) * 5, torch.zeros(1), torch.randn(1000) * 1e-6])
+    torch.testing.assert_close(elu(x), functional.elu(x), rtol=0, atol=1.2e-7)
+    with torch.enable_grad():
+        assert torch.equal(elu(x), functional.elu(x))

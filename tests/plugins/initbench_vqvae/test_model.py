@@ -8,13 +8,14 @@ import pytest
 import torch
 from initbench_slices.places import Place
 from initbench_slices.slices import LayerSlices
-from initbench_slices.stacking import draw, select, unpack
-from initbench_vqvae import sampling
-from initbench_vqvae.halved import half_gate_
+from initbench_slices.stacking import Part, draw, select, unpack
+from initbench_vqvae import head, sampling
+from initbench_vqvae.halved import HalvedNetwork, half_gate_
+from initbench_vqvae.head import Head, distribution, invert, logits, passed, share_in_full
 from initbench_vqvae.initialiser import VQVAE, CodesConfig, VQVAEConfig, VQVAEStar
 from initbench_vqvae.model import CODEBOOK, SliceVQVAE, perplexity
 from initbench_vqvae.prior import GatedPixelCNN, gate
-from initbench_vqvae.sampling import choose, sample
+from initbench_vqvae.sampling import sample
 
 from tests.plugins.initbench_slices.support import close, golden
 
@@ -41,6 +42,8 @@ def test_the_vqvae_is_that_of_the_authors() -> None:
     assert torch.equal(indices[0], expected["indices"].flatten(1))
     close(z_q[0].mT, expected["z_q"])
     close(model.decode(parameters, z_q), expected["recon"])
+    with torch.no_grad():  # as for drawing
+        close(model.decode(parameters, z_q), expected["recon"])
     assert perplexity(indices, 128) == pytest.approx(float(expected["perplexity"]), rel=1e-5)
     loss = model.losses(parameters, rows, NONE).mean()
     assert float(loss.detach()) == pytest.approx(float(expected["total_loss"]), rel=1e-5)
@@ -80,25 +83,103 @@ def test_a_position_sees_only_those_before_it(kernel: int) -> None:
         assert place == kernel**2 - 1 or moved[place + 1 :].any()
 
 
+ROWS = 2048
+
+
+def drawn_at_each_position(
+    model: GatedPixelCNN,
+    parameters: dict[str, torch.Tensor],
+    models: list[int],
+    device: str = "cpu",
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw codes: in block b all rows are equal up to a position, b modulo their number.
+
+    There, uniform numbers are spread evenly. Returns how often each code came, and how often it
+    should come: (blocks, codes).
+    """
+    generator, positions = torch.Generator().manual_seed(0), model.kernel**2
+    uniform = torch.rand(len(models), ROWS, positions, generator=generator)
+    evenly = (torch.arange(ROWS) + 0.5) / ROWS
+    for block, numbers in enumerate(uniform):
+        place = block % positions
+        numbers[:, :place] = numbers[0, :place].clone()
+        numbers[:, place] = evenly[torch.randperm(ROWS, generator=generator)]
+    on_device = {name: x.to(device) for name, x in parameters.items()}
+    drawn = sample(model, on_device, models, uniform.to(device)).cpu()
+    came, expected = [], []
+    logits = model.logits(select(parameters, models), drawn[:, :1])[:, 0]
+    for block, codes in enumerate(drawn):
+        place = block % positions
+        assert torch.equal(codes[:, :place], codes[:1, :place].expand(ROWS, -1))
+        came.append(torch.bincount(codes[:, place], minlength=model.codes))
+        expected.append(logits[block, place].softmax(0) * ROWS)
+    return torch.stack(came), torch.stack(expected)
+
+
+def sharp_prior(kernel: int, sharpness: float = 8) -> tuple[GatedPixelCNN, dict[str, torch.Tensor]]:
+    """Make priors with biases and large logits, which rounding changes more."""
+    model, parameters = prior(kernel, models=7)
+    generator = torch.Generator().manual_seed(kernel)
+    for x in parameters.values():
+        x.add_(0.1 * torch.randn(x.shape, generator=generator))
+    parameters["output_conv.2.weight"].mul_(sharpness)
+    return model, parameters
+
+
+# Of one model also more than are drawn at once, and some with one or two blocks each.
+MODELS = [*[3] * 19, 6, 1, 2, 0, 0, 4, 4, *[5] * 8]
+
+
 @pytest.mark.parametrize("together", [False, True], ids=["in parts", "all at once, as on a GPU"])
 @pytest.mark.parametrize("kernel", [1, 2, 3, 5])
 def test_codes_are_drawn_from_the_very_distribution_of_the_prior(
     kernel: int, together: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if together:
-        monkeypatch.setattr(sampling, "_parts", lambda models, _: [slice(0, len(models))])
-    model, parameters = prior(kernel, models=7)
-    generator = torch.Generator().manual_seed(kernel)
-    for x in parameters.values():  # biases start as zeros
-        x.add_(0.1 * torch.randn(x.shape, generator=generator))
-    # Of one model also more than are drawn at once, and some that draw one block each.
-    models = [*[3] * 9, 6, 1, 2, 0, 0, *[5] * 8]
-    uniform = torch.rand(22, 6, kernel**2, generator=generator)
-    drawn = sample(model, parameters, models, uniform)
-    logits = model.logits(select(parameters, models), drawn)
-    for place in range(kernel**2):
-        again = choose(logits[:, :, place], uniform[:, :, place])
-        assert torch.equal(again, drawn[:, :, place])
+        monkeypatch.setattr(sampling, "parts", lambda models, *_: [Part(models, slice(None))])
+    came, expected = drawn_at_each_position(*sharp_prior(kernel), MODELS)
+    # Numbers that are evenly spread come to within one of what is expected, in both parts of the
+    # mixture.
+    torch.testing.assert_close(came.float(), expected, rtol=0, atol=2.01)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_so_they_are_on_a_gpu() -> None:
+    came, expected = drawn_at_each_position(*sharp_prior(3), MODELS, "cuda")
+    torch.testing.assert_close(came.float(), expected, rtol=0, atol=2.01)
+
+
+def test_rounded_logits_alone_have_another_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the test before can fail."""
+    monkeypatch.setattr(Head, "_choose_in_full", lambda *_: None)
+    came, expected = drawn_at_each_position(*sharp_prior(3), MODELS)
+    assert (came - expected).abs().max() > 10
+
+
+@pytest.mark.parametrize(
+    ("sharpness", "least", "most"), [(0.1, 1 / 64, 1 / 64), (64, 1 / 8, 1), (10_000, 1, 1)]
+)
+def test_the_more_rounding_does_the_more_is_drawn_in_full(
+    sharpness: float, least: float, most: float
+) -> None:
+    model, parameters = sharp_prior(3, sharpness)
+    network = HalvedNetwork.of(model, parameters)
+    h = torch.randn(7, 500, model.width, generator=torch.Generator().manual_seed(0))
+    share = share_in_full(network, h, distribution(logits(network.head, h)))
+    assert least <= share.min() <= share.max() <= most
+    came, expected = drawn_at_each_position(model, parameters, MODELS)
+    torch.testing.assert_close(came.float(), expected, rtol=0, atol=2.01)
+
+
+def test_a_machine_without_bfloat16_draws_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, parameters = sharp_prior(3)
+    uniform = torch.rand(len(MODELS), 200, 9, generator=torch.Generator().manual_seed(0))
+    drawn = []
+    for multiplies in (True, False):
+        monkeypatch.setattr(head, "_multiplies_bfloat16", lambda _, answer=multiplies: answer)
+        drawn.append(sample(model, parameters, MODELS, uniform))
+    assert (drawn[0] == drawn[1]).all(2).float().mean() > 0.999
 
 
 def test_threads_draw_the_same_and_leave_their_number_as_it_was(
@@ -126,7 +207,7 @@ def test_threads_draw_the_same_and_leave_their_number_as_it_was(
 def test_choosing_inverts_the_distribution_function() -> None:
     shares = torch.tensor([0.2, 0.0, 0.5, 0.3])
     uniform = torch.linspace(0, 1 - 1e-6, 10_001)
-    found = choose(shares.log().expand(1, 1, 4), uniform[None])[0]
+    found = invert(passed(shares.log().expand(1, 1, 4)), uniform[None])[0]
     assert torch.equal(found, found.sort().values)
     assert (torch.bincount(found, minlength=4) / 10_001).tolist() == pytest.approx(
         shares.tolist(), abs=2e-4
