@@ -2,7 +2,7 @@
 
     python -m initbench_vqvae.bench [--rounds 5] [--device cpu] [--threads 1] [--members 25]
 
-The models were not trained, which makes no difference to the time. Threads matter on a CPU only;
+The models were not trained; fitted ones take a few percent longer. Threads matter on a CPU only;
 initbench's workers have one each.
 """
 
